@@ -1,0 +1,219 @@
+"""The types that cross rooms. Times are epoch milliseconds, durations milliseconds, unless a name says otherwise.
+
+Structs are written in camelCase on the wire (``msgspec.to_builtins`` or ``msgspec.json.encode``); the shapes are those
+of ``api.md`` and ``events.md``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+ExecutionStatus = Literal["queued", "running", "paused", "completed", "failed", "aborted", "timeout", "stale"]
+StepStatus = Literal["queued", "running", "success", "failure", "timeout", "cancelled", "skipped"]
+Severity = Literal["low", "medium", "high", "critical"]
+AlertStatus = Literal["pending", "firing", "acknowledged", "resolved"]
+Level = Literal["debug", "info", "warning", "error"]
+
+TERMINAL: frozenset[str] = frozenset({"completed", "failed", "aborted", "timeout"})
+"""Statuses that end an execution for good; ``stale`` is derived and yields to any event."""
+
+FAILED: frozenset[str] = frozenset({"failed", "aborted", "timeout"})
+"""Terminal statuses that count as errors."""
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One thing that happened, as every source hands it in. ``(source, id)`` names it."""
+
+    source: str
+    id: str
+    type: str
+    time: int
+    data: dict[str, Any]
+    subject: str = ""
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """Why one event of a body was refused. ``index`` counts from 0 in the body."""
+
+    index: int
+    errors: list[Problem]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One mistake: where (``path``, as in ``data.flowId``) and what would be right."""
+
+    path: str
+    message: str
+
+
+class Step(msgspec.Struct, rename="camel"):
+    """One step of an execution; ``parent_step_id`` makes the steps a tree."""
+
+    step_id: str
+    name: str
+    type: str | None = None
+    status: StepStatus = "running"
+    parent_step_id: str | None = None
+    node_id: str | None = None
+    attempt: int = 1
+    start_time: int | None = None
+    end_time: int | None = None
+    duration_ms: float | None = None
+    error: dict[str, Any] | None = None
+    metrics: dict[str, Any] | None = None
+
+
+class Execution(msgspec.Struct, rename="camel"):
+    """One run of a flow, as lists and streams show it."""
+
+    execution_id: str
+    flow_id: str
+    flow_version: str | None = None
+    status: ExecutionStatus = "running"
+    progress: float | None = None
+    current_step: str | None = None
+    start_time: int | None = None
+    end_time: int | None = None
+    duration_ms: float | None = None
+    estimated_end: int | None = None
+    trigger_type: str | None = None
+    tenant: str | None = None
+    actor: str | None = None
+    source: str | None = None
+    priority: float | str | None = None
+    labels: dict[str, str] = {}
+    error: dict[str, Any] | None = None
+    step_counts: dict[str, int] = {}
+
+
+class LogLine(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A readable line of the event log."""
+
+    time: int
+    level: Level
+    source: str
+    text: str
+    type: str
+    flow_id: str | None = None
+    execution_id: str | None = None
+    rule_id: str | None = None
+    module: str | None = None
+    data: dict[str, Any] = {}
+
+
+class ExecutionChanged(msgspec.Struct, frozen=True):
+    """An execution is new or other than before. ``before`` is its last status, ``None`` when it is new."""
+
+    execution: Execution
+    before: ExecutionStatus | None
+
+
+class StepEnded(msgspec.Struct, frozen=True):
+    """A step reached an end for the first time."""
+
+    execution_id: str
+    flow_id: str
+    step: Step
+
+
+class ValidationRun(msgspec.Struct, frozen=True, rename="camel"):
+    """One pass through the validation pipeline. ``layers``: name → {valid, durationMs, errors, cacheHit}."""
+
+    validation_id: str
+    operation_type: str
+    operation_id: str
+    time: int
+    valid: bool
+    duration_ms: float
+    cache_hit: bool | None
+    layers: dict[str, dict[str, Any]]
+
+
+class ModuleReport(msgspec.Struct, frozen=True, rename="camel"):
+    """What a module says of itself; ``metrics``: name → number."""
+
+    module: str
+    time: int
+    metrics: dict[str, float]
+    labels: dict[str, str]
+    healthy: bool | None
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """A line for the event log."""
+
+    line: LogLine
+
+
+Change = ExecutionChanged | StepEnded | ValidationRun | ModuleReport | Logged
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """One measured point of a series. ``value`` is ``None`` where the series ends here (staleness)."""
+
+    name: str
+    labels: dict[str, str]
+    time: int
+    value: float | None
+
+
+class RuleSource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a rule came from; ``line`` counts from 1."""
+
+    kind: Literal["file", "api", "default"]
+    file: str | None = None
+    line: int | None = None
+
+
+class Rule(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """An alert rule, checked: its condition parses and its durations are milliseconds."""
+
+    id: str
+    name: str
+    condition: str
+    for_: int = msgspec.field(default=0, name="for")
+    keep_firing_for: int = 0
+    resolve_when: str | None = None
+    severity: Severity = "medium"
+    channels: tuple[str, ...] = ("dashboard",)
+    cooldown: int = 300_000
+    no_data: Literal["ok", "alert", "keep"] = "ok"
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    enabled: bool = True
+    source: RuleSource = RuleSource("api")
+
+
+class Alert(msgspec.Struct, rename="camel"):
+    """One rule and one label set. ``id`` names one firing, ``fingerprint`` the rule with its labels."""
+
+    id: str
+    fingerprint: str
+    rule_id: str
+    name: str
+    severity: Severity
+    condition: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    value: float | None
+    status: AlertStatus
+    starts_at: int
+    fired_at: int | None = None
+    ends_at: int | None = None
+    acknowledged_by: str | None = None
+    comment: str | None = None
+    silenced_by: list[str] = []
+    inhibited_by: list[str] = []
+    flapping: bool = False
+    notifications: list[dict[str, Any]] = []
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """An alert changed its status at ``time``. ``notify`` is false where cooldown held the notification back."""
+
+    alert: Alert
+    before: AlertStatus | None
+    time: int
+    notify: bool
