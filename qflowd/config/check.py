@@ -1,0 +1,106 @@
+"""Checking a document by the schema, in words that say what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from importlib import resources
+from typing import Any
+
+import jsonschema
+
+from qflowd.config import units
+from qflowd.config.document import Document, Path
+
+_UNSUPPORTED: tuple[Path, ...] = (
+    ("server", "tls"), ("streams",), ("sources",), ("slos",), ("adaptive", "policies"),
+    ("alerts", "routes"), ("alerts", "inhibit"), ("alerts", "maintenance"),
+)  # fmt: skip
+_CHANNELS = ("webhook", "email", "slack", "sms", "pagerduty", "apprise", "command")
+_KINDS = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "null": "null"}
+_KINDS |= {"boolean": "true or false", "number": "a number"}
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file."""
+    text = resources.files("qflowd.config").joinpath("schema.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def check(document: Document) -> None:
+    """Note what the schema does not allow. Empty sections of functions that are not there yet are taken out."""
+    if document.value is None:
+        document.value = {}
+    _drop_empty_sections(document)
+    for path in _UNSUPPORTED:
+        _take_unsupported(document, path)
+    for error in jsonschema.Draft202012Validator(schema()).iter_errors(document.value):
+        path = tuple(error.absolute_path)
+        if error.validator == "additionalProperties":
+            known = list(error.schema.get("properties", {}))
+            for key in error.instance:
+                if key not in known:
+                    document.mistake((*path, key), _unknown(key, known))
+        else:
+            document.mistake(path, _words(error, path))
+
+
+def _drop_empty_sections(document: Document) -> None:
+    """``server:`` with all its keys commented out is null in YAML; it means the defaults."""
+    if isinstance(document.value, dict):
+        properties = schema()["properties"]
+        for key in [key for key, value in document.value.items() if value is None and key in properties]:
+            del document.value[key]
+
+
+def _take_unsupported(document: Document, path: Path) -> None:
+    holder = document.value
+    for part in path[:-1]:
+        holder = holder.get(part) if isinstance(holder, dict) else None
+    if isinstance(holder, dict) and path[-1] in holder:
+        value = holder.pop(path[-1])
+        if value not in (None, [], {}):
+            document.mistake(path, "not supported by this version; remove it")
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1, 0.6)
+    return f"unknown key, did you mean {near[0]}?" if near else f"unknown key, known are: {', '.join(known)}"
+
+
+def _words(error: jsonschema.ValidationError, path: Path) -> str:
+    value, rule = error.instance, error.schema
+    shown = json.dumps(value) if not isinstance(value, dict | list) else _KINDS["array" if isinstance(value, list) else "object"]
+    if len(path) == 3 and path[0] == "channels" and path[2] == "type" and value in _CHANNELS:
+        return f"channels of type {value} are not supported by this version"
+    if rule.get("x-kind") == "duration":
+        return f"must be a duration such as 5s or 1h30m, not {shown}"
+    if rule.get("x-kind") == "size":
+        return f"must be a size such as 64MiB, not {shown}"
+    if error.validator == "type":
+        kinds = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
+        return f"must be {' or '.join(_KINDS[kind] for kind in kinds)}, not {shown}"
+    if error.validator == "enum":
+        return f"must be one of {', '.join(map(str, rule['enum']))}, not {shown}"
+    if error.validator in ("minimum", "maximum"):
+        bounds = [str(rule[name]) for name in ("minimum", "maximum") if name in rule]
+        return f"must be {' to '.join(bounds) if len(bounds) == 2 else 'at least ' + bounds[0]}, not {shown}"
+    if error.validator == "required":
+        return str(error.message).replace("'", "") + " here"
+    return f"{shown} is not allowed here: {rule.get('description', error.message)}"
+
+
+def complete(value: Any, rule: dict[str, Any]) -> Any:
+    """Fill in defaults, and make durations milliseconds and sizes bytes. ``value`` has passed ``check``."""
+    if "properties" in rule and rule.get("type") == "object" and isinstance(value, dict):
+        if "default" not in rule and "$schema" not in rule:
+            return value
+        return {key: complete(value.get(key, below["default"]), below) for key, below in rule["properties"].items()}
+    if rule.get("x-kind") == "duration":
+        return units.duration(value)
+    if rule.get("x-kind") == "size":
+        return units.size(value)
+    return value

@@ -1,0 +1,511 @@
+"""The composition root: builds every part from a ``Config``, starts them, reloads, and stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+from tornado import httpserver, web
+from tornado.ioloop import PeriodicCallback
+
+from qflowd import __version__, logs
+from qflowd.alerts.engine import Engine
+from qflowd.alerts.rule import defaults, parse_rule
+from qflowd.config import ConfigError, Loaded, diff_restart, load
+from qflowd.daemon import control, exposition, listen
+from qflowd.daemon.ingest import Ingest
+from qflowd.daemon.lag import LagMeter
+from qflowd.daemon.tokens import TokenBook
+from qflowd.daemon.views import Views
+from qflowd.handlers.context import Context
+from qflowd.handlers.routes import application
+from qflowd.hub import Hub, HubSettings, SocketHandler
+from qflowd.model import Alert, Change, ExecutionChanged, Logged, Rule, Transition, ValidationRun
+from qflowd.sdnotify import Notifier
+from qflowd.security import origin_allowed
+from qflowd.series.recorder import Recorder
+from qflowd.series.store import SeriesStore
+from qflowd.sources.host import HostSampler
+from qflowd.state import State, decode_record
+from qflowd.storage import Batch, ExecutionRow, SeriesPoints, Storage, StorageError
+
+log = logging.getLogger("qflowd.daemon")
+
+GRACE = 4.0
+"""Seconds that a stop may take before it goes on without the rest."""
+
+
+def epoch_ms() -> int:
+    """Now in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def read_config(path: Path, overrides: Sequence[str]) -> Loaded:
+    """The configuration and its rules. Raises ``ConfigError``."""
+    return load(path, overrides, parse_rule=parse_rule)
+
+
+class Daemon:
+    """Everything that runs; one object a process."""
+
+    def __init__(self, loaded: Loaded, path: Path, overrides: Sequence[str]) -> None:
+        self.loaded, self.path, self.overrides = loaded, path, overrides
+        config = loaded.config
+        self.clock = epoch_ms
+        self.started = self.clock()
+        self.process = psutil.Process()
+        self.storage = Storage(Path(config.storage.path), clock=self.clock)
+        self.state = State()
+        self.series = SeriesStore()
+        self.recorder = Recorder()
+        self.engine = Engine([])
+        self.api_rules: dict[str, Rule] = {}
+        self.counters: Counter[str] = Counter()
+        self.evaluated: set[str] = set()
+        self.evaluations, self.evaluation_seconds, self.storage_errors = 0, 0.0, 0
+        self.reload_ok, self.reload_time, self.reload_error = True, self.started, ""
+        self.storage_problem = ""
+        self.ingest = Ingest(self.storage, self.state, self.listen, self.clock)
+        self.views = Views(self)
+        self.hub = Hub(
+            settings=self.hub_settings(),
+            clock=self.clock,
+            epoch=f"{self.started:x}",
+            sources=self.views.streams(),
+            dashboard=self.views.welcome,
+            version=__version__,
+        )
+        self.host = HostSampler()
+        self.notifier = Notifier()
+        self.lag = LagMeter()
+        self.tokens = TokenBook(self.storage, Path(config.storage.path), self.clock)
+        self.servers: list[httpserver.HTTPServer] = []
+        self.callbacks: list[PeriodicCallback] = []
+        self.sockets: dict[str, list[socket.socket]] = {}
+        self.listening = False
+        self.stopped = asyncio.Event()
+        self._stopping: asyncio.Task[None] | None = None
+        self._saving = asyncio.Lock()
+        self._reloading = asyncio.Lock()
+        self._flushed = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # -- start ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> dict[str, str]:
+        """Open the journal, restore, listen; the addresses. Raises ``StorageError`` or ``ListenError``."""
+        config = self.loaded.config
+        self.sockets["http"] = listen.bind(config.server.address, config.server.port, "server.port")
+        self.sockets["websocket"] = listen.bind(config.websocket.address, config.websocket.port, "websocket.port")
+        self.storage.open()
+        await self.restore()
+        app = application(self.context(), [(r"/ws", SocketHandler, self.socket_arguments())])
+        seed = web.Application([(r"/", SocketHandler, self.socket_arguments())], log_function=lambda handler: None)
+        for sockets, served in ((self.sockets["http"], app), (self.sockets["websocket"], seed)):
+            server = httpserver.HTTPServer(served, max_body_size=8 << 20, max_buffer_size=16 << 20, idle_connection_timeout=300)
+            server.add_sockets(sockets)
+            self.servers.append(server)
+        self.servers.append(control.serve(Path(config.storage.path) / "control.sock", {"reload": self.control_reload, **self.tokens.calls()}))
+        self.listening = True
+        self.lag.start()
+        self.every(config.sampling.interval, self.sample)
+        self.every(config.alerts.evaluation_interval, self.evaluate)
+        self.every(1000, self.publish)
+        self.every(10_000, self.housekeep)
+        self.every(60_000, self.retain)
+        if self.notifier.watchdog_interval is not None:
+            self.every(max(100, self.notifier.watchdog_interval // 2), self.notifier.watchdog)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop_soon, number)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.background(self.reload()))
+        addresses = {name: listen.shown(sockets) for name, sockets in self.sockets.items()}
+        self.notifier.ready()
+        log.info("qflowd %s: dashboard http://%s/dashboard, WebSocket ws://%s/", __version__, addresses["http"], addresses["websocket"])
+        return addresses
+
+    def every(self, interval: int, call: Any) -> None:
+        """Call ``call`` each ``interval`` ms from now on."""
+        callback = PeriodicCallback(call, interval)
+        callback.start()
+        self.callbacks.append(callback)
+
+    def background(self, work: Any) -> None:
+        """Run a coroutine beside; what it raises is logged."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+
+        def done(finished: asyncio.Task[Any]) -> None:
+            self._tasks.discard(finished)
+            if not finished.cancelled() and finished.exception() is not None:
+                log.error("background work failed", exc_info=finished.exception())
+
+        task.add_done_callback(done)
+
+    async def restore(self) -> None:
+        """Bring back executions, series, rules, alerts and counters from the journal."""
+        now = self.clock()
+        storage = self.storage
+        for active, limit in ((True, 100_000), (False, 2000)):
+            for record in await asyncio.wrap_future(storage.recent_executions(active_only=active, limit=limit)):
+                self.state.restore(record)
+        for block in await asyncio.wrap_future(storage.points(since=now - 3_600_000)):
+            self.series.load(block.name, block.labels, block.times, block.values)
+        for execution in self.state.recent(2000):
+            self.recorder.observe_ended(execution)
+        documents = await asyncio.wrap_future(storage.documents("rule"))
+        self.api_rules = {key: msgspec.json.decode(blob, type=Rule) for key, blob in documents.items()}
+        self.engine.replace(self.rules().values(), now)
+        daemon = await asyncio.wrap_future(storage.documents("daemon"))
+        if blob := daemon.get("engine"):
+            self.engine.restore(blob, now)
+        if blob := daemon.get("counters"):
+            self.counters.update(msgspec.json.decode(blob, type=dict[str, int]))
+        await self.tokens.load()
+        replayed = await self.ingest.replay()
+        log.info("restored %d executions and %d series; %d events replayed", len(list(self.state.executions())), len(self.series), replayed)
+
+    def context(self) -> Context:
+        """What the handlers get."""
+        self.handlers_context = Context(
+            config=self.loaded.config,
+            storage=self.storage,
+            state=self.state,
+            series=self.series,
+            engine=self.engine,
+            hub=self.hub,
+            clock=self.clock,
+            own_hosts=self.own_hosts(),
+            own_origins=self.own_origins,
+            authenticate=self.authenticate,
+            ingest=self.take,
+            count_events=self.count_events,
+            reload=self.reload,
+            rules=self.rules,
+            store_rule=self.store_rule,
+            delete_rule=self.delete_rule,
+            save_alerts=self.save_alerts,
+            stats=self.views.stats,
+            dashboard=self.views.dashboard,
+            exposition=self.exposition,
+            ready=self.not_ready,
+            channels=lambda: frozenset({"dashboard"}),
+        )
+        return self.handlers_context
+
+    def socket_arguments(self) -> dict[str, Any]:
+        return {"hub": self.hub, "check_origin": self.check_origin}
+
+    def own_hosts(self) -> frozenset[str]:
+        """Host names (without port) that this daemon serves."""
+        config = self.loaded.config
+        names = {"localhost", "127.0.0.1", "::1", config.server.address, config.websocket.address, socket.gethostname()}
+        return frozenset(names - {"0.0.0.0", "::"})  # noqa: S104 -- what is not a name
+
+    def own_origins(self) -> frozenset[str]:
+        """Origins of the daemon's own pages, on both ports."""
+        ports = {sockets[0].getsockname()[1] for sockets in self.sockets.values()}
+        hosts = {f"[{host}]" if ":" in host else host for host in self.own_hosts()}
+        return frozenset(f"http://{host}:{port}" for host in hosts for port in ports)
+
+    def check_origin(self, origin: str, host: str) -> bool:
+        return origin_allowed(origin, self.own_origins(), self.loaded.config.server.allowed_origins)
+
+    def authenticate(self, token: str | None) -> tuple[str, tuple[str, ...]] | None:
+        """Subject and roles for a token, or for nobody where no login is required."""
+        if token is not None:
+            return self.tokens.verify(token)
+        if self.loaded.config.auth.mode == "none":
+            return "anonymous", ("admin", "source")
+        return None
+
+    # -- the way through -----------------------------------------------------------------------------------------
+
+    async def take(self, events: Any) -> tuple[int, int]:
+        """Ingest with its counters."""
+        try:
+            accepted, duplicates = await self.ingest.submit(events)
+        except StorageError as error:
+            self.storage_failed(error)
+            raise
+        self.storage_problem = ""
+        self.count_events("accepted", accepted)
+        self.count_events("duplicate", duplicates)
+        return accepted, duplicates
+
+    def count_events(self, outcome: str, count: int) -> None:
+        if count:
+            self.counters[f"events:{outcome}"] += count
+
+    def storage_failed(self, error: Exception) -> None:
+        self.storage_errors += 1
+        self.storage_problem = str(error)
+        log.error("the journal refused a write: %s", error)
+
+    def listen(self, changes: list[Change], now: int) -> None:
+        """Hand changes to the recorder and the streams."""
+        executions: dict[str, Any] = {}
+        lines = []
+        for change in changes:
+            if isinstance(change, Logged):
+                lines.append(msgspec.to_builtins(change.line))
+                continue
+            self.recorder.observe(change, now)
+            if isinstance(change, ExecutionChanged):
+                executions[change.execution.execution_id] = change.execution
+            elif isinstance(change, ValidationRun):
+                self.views.validations_changed = True
+        if executions:
+            self.hub.offer("flow_executions", [msgspec.to_builtins(one) for one in executions.values()])
+        if lines:
+            self.views.remember(lines)
+            self.hub.offer("event_log", lines)
+
+    def sample(self) -> None:
+        """Each second: the host's series, and those made from executions."""
+        now = self.clock()
+        for one in self.host.sample(now):
+            self.series.add(one)
+        for one in self.recorder.tick(now, self.state.active()):
+            self.series.add(one)
+
+    def evaluate(self) -> None:
+        """Evaluate the rules; what changed is committed before anyone is told."""
+        began = time.perf_counter()
+        transitions = self.engine.evaluate(self.series, self.clock())
+        self.evaluation_seconds += time.perf_counter() - began
+        self.evaluations += 1
+        self.evaluated = {rule.id for rule in self.rules().values() if rule.enabled}
+        if transitions:
+            self.background(self.save_alerts(transitions))
+
+    async def save_alerts(self, transitions: Sequence[Transition] | None) -> None:
+        """Commit transitions with the engine's timers, then tell the streams. ``None`` saves the executions only."""
+        if transitions is None:
+            await self.save()
+            return
+        blobs = [("alert", one.alert.rule_id, one.time, msgspec.json.encode(one.alert)) for one in transitions]
+        await self.save(documents=[("daemon", "engine", self.engine.dump())], history=blobs)
+        for one in transitions:
+            self.views.tell(one)
+
+    async def save(self, *, documents: Any = (), history: Any = (), points: bool = False) -> None:
+        """One transaction with all that changed since the last."""
+        async with self._saving:
+            applied = self.ingest.applied
+            rows = [ExecutionRow(*row) for row in self.state.dirty()]
+            blocks = [SeriesPoints(*block) for block in self.series.drain()] if points else []
+            if not (rows or blocks or documents or history):
+                return
+            try:
+                await asyncio.wrap_future(
+                    self.storage.save(Batch(executions=rows, applied=applied, points=blocks, documents=list(documents), history=list(history)))
+                )
+            except StorageError as error:
+                self.state.touch(row.execution_id for row in rows)
+                self.storage_failed(error)
+                if documents or history:
+                    raise
+
+    def publish(self) -> None:
+        """Each second: the state streams, heartbeats, and records to disk."""
+        now = self.clock()
+        self.views.publish(now)
+        self.hub.tick(now)
+        self.background(self.save())
+
+    def housekeep(self) -> None:
+        """Each 10 s: series to disk, stale executions, the status line."""
+        now = self.clock()
+        if changes := self.state.expire(now):
+            self.listen(changes, now)
+        counters = msgspec.json.encode(dict(self.counters))
+        documents = [("daemon", "counters", counters), ("daemon", "engine", self.engine.dump())]
+        self.background(self.save(points=True, documents=documents))
+        firing = sum(alert.status == "firing" for alert in self.engine.active())
+        self.notifier.status(f"{len(self.state.active())} executions active, {firing} alerts firing, {len(self.hub.clients())} clients")
+
+    def retain(self) -> None:
+        self.background(self._retain())
+
+    async def _retain(self) -> None:
+        storage = self.loaded.config.storage
+        outcome = await asyncio.wrap_future(self.storage.retain(self.clock(), storage.retention.durations(), storage.max_size))
+        if outcome.oversize:
+            log.warning("storage.max_size is reached: the oldest events and executions were removed before their retention ended")
+
+    # -- rules ---------------------------------------------------------------------------------------------------
+
+    def rules(self) -> dict[str, Rule]:
+        """All rules by id; a rule of the file takes the place of a default, and of one from the API."""
+        return {rule.id: rule for rule in defaults()} | self.api_rules | {rule.id: rule for rule in self.loaded.rules}
+
+    async def store_rule(self, rule: Rule) -> None:
+        """Keep a rule of the API, then use it."""
+        await self.save(documents=[("rule", rule.id, msgspec.json.encode(rule))])
+        self.api_rules = {**self.api_rules, rule.id: rule}
+        await self.use_rules()
+
+    async def delete_rule(self, rule_id: str) -> None:
+        """Forget a rule of the API; its alerts resolve."""
+        await self.save(documents=[("rule", rule_id, None)])
+        self.api_rules = {key: rule for key, rule in self.api_rules.items() if key != rule_id}
+        await self.use_rules()
+
+    async def use_rules(self) -> None:
+        await self.save_alerts(self.engine.replace(self.rules().values(), self.clock()))
+
+    # -- reload --------------------------------------------------------------------------------------------------
+
+    async def control_reload(self, body: dict[str, Any]) -> dict[str, Any]:
+        return await self.reload()
+
+    async def reload(self) -> dict[str, Any]:
+        """Build the whole new configuration, then swap it in; on any mistake the old one stays in force."""
+        async with self._reloading:
+            self.notifier.reloading()
+            try:
+                loaded = await asyncio.to_thread(read_config, self.path, self.overrides)
+            except ConfigError as error:
+                self.reload_ok, self.reload_error = False, str(error)
+                for mistake in error.mistakes:
+                    log.error("reload refused: %s:%s: %s: %s", mistake.file, mistake.line, mistake.path, mistake.message)
+                self.notifier.ready()
+                self.views.publish_health(self.clock())
+                return {"ok": False, "mistakes": [msgspec.to_builtins(one) for one in error.mistakes]}
+            before = self.rules()
+            restart = diff_restart(self.loaded.config, loaded.config)
+            self.loaded = loaded
+            self.handlers_context.config = loaded.config
+            logs.configure(loaded.config.logging.level, loaded.config.logging.format)
+            self.hub.configure(self.hub_settings())
+            after = self.rules()
+            await self.use_rules()
+            self.reload_ok, self.reload_error, self.reload_time = True, "", self.clock()
+            changed = {
+                "added": sorted(after.keys() - before.keys()),
+                "removed": sorted(before.keys() - after.keys()),
+                "changed": sorted(key for key in after.keys() & before.keys() if after[key] != before[key]),
+            }
+            log.info("configuration reloaded: rules %s", changed)
+            for key in restart:
+                log.warning("%s changed: it takes effect after a restart", key)
+            self.notifier.ready()
+            self.views.publish_health(self.clock())
+            return {"ok": True, "rules": changed, "needsRestart": restart, "warnings": loaded.warnings}
+
+    def hub_settings(self) -> HubSettings:
+        socket_config = self.loaded.config.websocket
+        return HubSettings(
+            heartbeat_interval=socket_config.heartbeat_interval,
+            update_interval=socket_config.update_interval,
+            max_clients=socket_config.max_clients,
+            compression=socket_config.compression,
+            max_message_size=socket_config.max_message_size,
+            client_buffer=socket_config.client_buffer,
+        )
+
+    # -- health and figures --------------------------------------------------------------------------------------
+
+    def not_ready(self) -> list[str]:
+        """Reasons why this daemon is not ready; none when it is."""
+        reasons = [] if self.listening else ["the listeners are not up"]
+        if self._stopping is not None:
+            reasons.append("the daemon is stopping")
+        if self.storage_problem:
+            reasons.append(f"the journal refuses writes: {self.storage_problem}")
+        return reasons
+
+    def exposition(self) -> bytes:
+        """The body of ``/metrics``."""
+        hub, journal = self.hub.stats(), self.storage.stats()
+        usage = self.process.cpu_times()
+        alerts = Counter(alert.status for alert in self.engine.active())
+        rows: list[exposition.Row] = [
+            ("build_info", {"version": __version__}, 1),
+            ("clients", {}, hub["connectedClients"]),
+            ("streams_active", {}, hub["activeStreams"]),
+            ("subscriptions", {}, hub["subscriptions"]),
+            ("messages_sent_total", {}, hub["messagesSent"]),
+            ("sent_bytes_total", {}, hub["bytesSent"]),
+            ("messages_conflated_total", {}, hub["conflated"]),
+            ("slow_consumers_closed_total", {}, hub["slowConsumers"]),
+            ("executions_active", {}, len(self.state.active())),
+            ("journal_commits_total", {}, journal["commits"]),
+            ("journal_commit_seconds_total", {}, journal["commit_seconds"]),
+            ("journal_queue_events", {}, journal["queue"]),
+            ("journal_size_bytes", {}, journal["bytes"]),
+            ("journal_errors_total", {}, self.storage_errors),
+            ("series", {}, len(self.series)),
+            ("series_refused_total", {}, self.series.refused),
+            ("samples_late_total", {}, self.series.late),
+            ("rules", {}, sum(rule.enabled for rule in self.rules().values())),
+            ("rule_evaluations_total", {}, self.evaluations),
+            ("rule_evaluation_seconds_total", {}, self.evaluation_seconds),
+            ("config_last_reload_success", {}, int(self.reload_ok)),
+            ("config_last_reload_success_timestamp_seconds", {}, self.reload_time / 1000),
+            ("process_resident_memory_bytes", {}, self.process.memory_info().rss),
+            ("process_cpu_seconds_total", {}, usage.user + usage.system),
+            ("process_open_fds", {}, self.process.num_fds()),
+            ("start_time_seconds", {}, self.started / 1000),
+        ]
+        rows += [("alerts", {"status": status}, alerts[status]) for status in ("pending", "firing", "acknowledged")]
+        rows += [
+            ("events_total", {"outcome": outcome}, self.counters[f"events:{outcome}"])
+            for outcome in ("accepted", "duplicate", "rejected", "malformed", "overloaded", "unstored")
+        ]
+        rows += [("loop_lag_seconds", {"quantile": text}, value) for text, value in self.lag.quantiles().items()]
+        return exposition.render(rows)
+
+    # -- stop ----------------------------------------------------------------------------------------------------
+
+    def stop_soon(self, number: int) -> None:
+        """The first signal stops in order, a second one at once."""
+        if self._stopping is not None:
+            log.warning("second signal: leaving at once")
+            sys.stderr.flush()
+            import os
+
+            os._exit(128 + number)
+        log.info("stopping on %s", signal.Signals(number).name)
+        self._stopping = asyncio.ensure_future(self.stop())
+
+    async def stop(self) -> None:
+        """Stop accepting, say good-bye, flush, commit; last started, first stopped."""
+        self.notifier.stopping()
+        for callback in self.callbacks:
+            callback.stop()
+        for server in self.servers:
+            server.stop()
+        try:
+            async with asyncio.timeout(GRACE):
+                with contextlib.suppress(StorageError):
+                    await self.hub.close("the daemon is stopping")
+                    documents = [
+                        ("daemon", "counters", msgspec.json.encode(dict(self.counters))),
+                        ("daemon", "engine", self.engine.dump()),
+                    ]
+                    await self.save(points=True, documents=documents)
+                for server in self.servers:
+                    await server.close_all_connections()
+        except TimeoutError:
+            log.warning("not everything ended within %s s", GRACE)
+        self.lag.stop()
+        await asyncio.to_thread(self.storage.close)
+        (Path(self.loaded.config.storage.path) / "control.sock").unlink(missing_ok=True)
+        log.info("stopped")
+        self.stopped.set()
+
+
+__all__ = ["Alert", "Daemon", "decode_record", "epoch_ms", "read_config"]

@@ -1,0 +1,156 @@
+"""What the daemon shows: the bodies of the dashboard's answers and the data of each stream."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from qflowd import __version__
+from qflowd.hub import StreamView
+from qflowd.model import Alert, LogLine, Transition
+from qflowd.streams import alert_message, daos, health
+
+if TYPE_CHECKING:
+    from qflowd.daemon import Daemon
+
+
+class Views:
+    """Reads the daemon's parts; changes none of them."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.validations_changed = True
+        self._lines: deque[dict[str, Any]] = deque(maxlen=500)
+        self._validated = 0
+
+    def streams(self) -> dict[str, StreamView]:
+        """The streams that have a source, by name."""
+        return {
+            "performance_metrics": StreamView("state", lambda: [self.performance()]),
+            "flow_executions": StreamView("message", self.executions, items="changes"),
+            "validation_pipeline": StreamView("state", lambda: [self.validation()]),
+            "alert_events": StreamView("message", self.alerts, items="alerts"),
+            "ecosystem_correlation": StreamView("state", lambda: [self.ecosystem()]),
+            "scaling_status": StreamView("state", lambda: [self.scaling()]),
+            "event_log": StreamView("message", lambda: list(self._lines), items="lines"),
+            "system_health": StreamView("state", lambda: [self.health()]),
+        }
+
+    def performance(self) -> dict[str, Any]:
+        """``realTimeMetrics`` with the time of its newest sample."""
+        now = self.daemon.clock()
+        found: dict[str, Any] = self.daemon.recorder.real_time_metrics(self.daemon.series, now)
+        return found | {"timestamp": now}
+
+    def executions(self) -> list[dict[str, Any]]:
+        """The active executions and the last 100 that ended."""
+        state = self.daemon.state
+        return [msgspec.to_builtins(one) for one in [*state.active(), *state.recent(100)]]
+
+    def validation(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.daemon.state.validation(self.daemon.clock())
+        return found
+
+    def alerts(self) -> list[dict[str, Any]]:
+        return [msgspec.to_builtins(alert) for alert in self.daemon.engine.active()]
+
+    def ecosystem(self) -> dict[str, Any]:
+        """Modules as they report; pairs and edges need the analysis of their history, which this version does not make."""
+        return {"modules": self.daemon.state.modules(), "correlations": [], "dependencies": []}
+
+    def scaling(self) -> dict[str, Any]:
+        """The mode and what acts; without policies there are no actions."""
+        return {"mode": self.daemon.loaded.config.adaptive.mode, "policies": [], "actions": []}
+
+    def health(self) -> dict[str, Any]:
+        daemon = self.daemon
+        enabled = {rule.id for rule in daemon.rules().values() if rule.enabled}
+        return health(
+            now=daemon.clock(),
+            started=daemon.started,
+            version=__version__,
+            alerts=daemon.engine.active(),
+            rules_total=len(enabled),
+            rules_evaluated=len(enabled & daemon.evaluated),
+            storage_problem=daemon.storage_problem,
+            config_error="" if daemon.reload_ok else daemon.reload_error,
+            newest_sample=self.newest_sample(),
+            hub=daemon.hub.stats(),
+        )
+
+    def newest_sample(self) -> int | None:
+        """When the host was last sampled, in epoch ms; ``None`` before the first sample."""
+        return self.daemon.last_sample
+
+    def publish(self, now: int) -> None:
+        """The state streams; the hub thins them to each subscription's interval."""
+        hub = self.daemon.hub
+        hub.publish("performance_metrics", self.performance())
+        if self.validations_changed or now - self._validated > 15_000:
+            self.validations_changed, self._validated = False, now
+            hub.publish("validation_pipeline", self.validation())
+        self.publish_health(now)
+        second = now // 1000
+        if second % 15 == 0:
+            hub.publish("ecosystem_correlation", self.ecosystem())
+        if second % 10 == 0:
+            hub.publish("scaling_status", self.scaling())
+
+    def publish_health(self, now: int) -> None:
+        self.daemon.hub.publish("system_health", self.health())
+
+    def tell(self, transition: Transition) -> None:
+        """An alert's change, on ``alert_events`` and in the event log; what cooldown holds back is not told."""
+        found = alert_message(transition)
+        if found is None:
+            return
+        kind, data, line = found
+        self.daemon.hub.publish("alert_events", data, type=kind)
+        self.log(line)
+
+    def log(self, line: LogLine) -> None:
+        lines = [msgspec.to_builtins(line)]
+        self.remember(lines)
+        self.daemon.hub.offer("event_log", lines)
+
+    def remember(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Keep lines for the snapshot of the event log."""
+        self._lines.extend(lines)
+
+    def stats(self) -> dict[str, Any]:
+        """The body of ``GET /api/v1/dashboard/stats``."""
+        daemon, hub = self.daemon, self.daemon.hub.stats()
+        names = ("connectedClients", "activeStreams", "messagesSent", "messagesPerSecond", "bytesSent")
+        firing = [alert for alert in daemon.engine.active() if alert.status in ("firing", "acknowledged")]
+        return {name: hub[name] for name in names} | {
+            "alertRules": len(daemon.rules()),
+            "activeAlerts": len(firing),
+            "uptime": (daemon.clock() - daemon.started) // 1000,
+            "version": __version__,
+        }
+
+    def dashboard(self) -> dict[str, Any]:
+        """The body of ``GET /api/v1/dashboard/data``."""
+        executions = self.executions()
+        return {
+            "realTimeMetrics": self.performance(),
+            "flowExecutions": executions,
+            "validationPipeline": self.validation(),
+            "systemHealth": self.health(),
+            "alerts": self.alerts(),
+            "scaling": self.scaling(),
+            "ecosystem": self.ecosystem(),
+            "daoMetrics": daos(executions),
+            "timestamp": self.daemon.clock(),
+        }
+
+    def welcome(self) -> dict[str, Any]:
+        """``dashboardData`` of ``welcome``: the above and the original's keys."""
+        data = self.dashboard()
+        return data | {"performance": data["realTimeMetrics"], "optimization": []}
+
+
+__all__ = ["Alert", "Views"]

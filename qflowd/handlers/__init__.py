@@ -1,0 +1,1 @@
+"""Thin HTTP handlers: parse, call, answer. One module a resource; ``routes`` lists them all."""

@@ -1,0 +1,43 @@
+"""What the daemon hands to the handlers. Fields that a reload replaces are replaced here, so handlers keep nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qflowd.alerts.engine import Engine
+from qflowd.config import Config
+from qflowd.hub import Hub
+from qflowd.model import Event, Rule
+from qflowd.series.store import SeriesStore
+from qflowd.state import State
+from qflowd.storage import Storage
+
+
+@dataclass
+class Context:
+    """Collaborators of the handlers; ``clock`` gives epoch ms."""
+
+    config: Config
+    storage: Storage
+    state: State
+    series: SeriesStore
+    engine: Engine
+    hub: Hub
+    clock: Callable[[], int]
+    own_hosts: frozenset[str]
+    own_origins: Callable[[], frozenset[str]]
+    authenticate: Callable[[str | None], tuple[str, tuple[str, ...]] | None]
+    ingest: Callable[[list[Event]], Awaitable[tuple[int, int]]]
+    count_events: Callable[[str, int], None]
+    reload: Callable[[], Awaitable[dict[str, Any]]]
+    rules: Callable[[], dict[str, Rule]]
+    store_rule: Callable[[Rule], Awaitable[None]]
+    delete_rule: Callable[[str], Awaitable[None]]
+    save_alerts: Callable[[Any], Awaitable[None]]
+    stats: Callable[[], dict[str, Any]]
+    dashboard: Callable[[], dict[str, Any]]
+    exposition: Callable[[], bytes]
+    ready: Callable[[], list[str]]
+    channels: Callable[[], frozenset[str]]

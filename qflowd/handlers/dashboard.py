@@ -1,0 +1,94 @@
+"""The figures of the Overview, and the lists that are also streams."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from qflowd.handlers.base import Handler, ProblemError
+from qflowd.handlers.executions import decode_cursor, encode_cursor
+from qflowd.model import Logged, Problem
+from qflowd.state import State
+
+
+class Stats(Handler):
+    roles = {"GET": "viewer"}
+
+    def get(self) -> None:
+        self.answer(self.context.stats())
+
+
+class Data(Handler):
+    roles = {"GET": "viewer"}
+
+    def get(self) -> None:
+        self.answer(self.context.dashboard())
+
+
+class Validations(Handler):
+    roles = {"GET": "viewer"}
+
+    def get(self) -> None:
+        self.answer(self.context.state.validation(self.context.clock()))
+
+
+class Modules(Handler):
+    roles = {"GET": "viewer"}
+
+    def get(self) -> None:
+        self.answer({"items": self.context.state.modules(), "nextCursor": None})
+
+
+class EventLog(Handler):
+    """The event log from the store, the newest first."""
+
+    roles = {"GET": "viewer"}
+
+    async def get(self) -> None:
+        limit = self.number("limit", 100, 1, 1000)
+        level = self.get_query_argument("level", None)
+        if level not in (None, "debug", "info", "warning", "error"):
+            raise ProblemError(400, "a parameter is wrong", [Problem("level", "expected debug, info, warning or error")])
+        text = (self.get_query_argument("text", None) or "").lower()
+        cursor = self.get_query_argument("cursor", None)
+        before = decode_cursor(cursor)[0] if cursor else None
+        now = self.context.clock()
+        items: list[dict[str, Any]] = []
+        # A filter may pass over many events: each request reads a bounded number and hands the place on.
+        for _ in range(5):
+            rows = await asyncio.wrap_future(self.context.storage.events(before_rowid=before, limit=limit, newest_first=True))
+            for rowid, event in rows:
+                before = rowid
+                for change in State().apply(event, now):
+                    if isinstance(change, Logged) and (level in (None, change.line.level)) and text in change.line.text.lower():
+                        items.append({"seq": rowid, **self.line(change)})
+                if len(items) >= limit:
+                    return self.answer({"items": items, "nextCursor": encode_cursor(rowid, "")})
+            if len(rows) < limit:
+                return self.answer({"items": items, "nextCursor": None})
+            await asyncio.sleep(0)
+        self.answer({"items": items, "nextCursor": encode_cursor(before or 0, "")})
+
+    @staticmethod
+    def line(change: Logged) -> dict[str, Any]:
+        import msgspec
+
+        built: dict[str, Any] = msgspec.to_builtins(change.line)
+        return built
+
+
+class Clients(Handler):
+    roles = {"GET": "admin"}
+
+    def get(self) -> None:
+        self.answer({"items": self.context.hub.clients(), "nextCursor": None})
+
+
+class Session(Handler):
+    """Who am I."""
+
+    roles = {"GET": "open"}
+
+    def get(self) -> None:
+        subject, roles = self.identify()
+        self.answer({"subject": subject, "roles": list(roles)})

@@ -1,0 +1,261 @@
+"""One connected client: a bounded queue in front of a socket that is only written to while it drains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from qflowd.hub.filters import Filter, Filters
+from qflowd.hub.frames import PING, Frame, encode_frame
+from qflowd.hub.stream import Stream
+
+WRITE_BYTES = 64 * 1024
+TURN_BYTES = 256 * 1024
+"""After so many bytes in one go the loop gets its turn."""
+
+CLOSE_PATIENCE = 5.0
+SLOW = (4008, "slow consumer")
+
+
+class Wire(Protocol):
+    """A socket's writing end (``tornado_protocol.Protocol``)."""
+
+    deflate: bool
+
+    def send(self, wire: bytes) -> asyncio.Future[None]: ...
+    def close(self, code: int | None = None, reason: str | None = None) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Subscription:
+    """One stream for one client. While ``reading`` it is fed from the shared history, after that as things happen."""
+
+    __slots__ = ("due", "filter", "held", "interval", "pages", "position", "reading", "stream")
+
+    def __init__(self, stream: Stream, wanted: Filter, interval: int) -> None:
+        self.stream = stream
+        self.filter = wanted
+        self.interval = interval
+        self.due = 0
+        self.held = False
+        self.pages: Iterator[Frame] | None = None
+        self.position = stream.seq
+        self.reading = False
+
+    def read_snapshot(self, now: int) -> None:
+        """Begin with the present snapshot."""
+        self.pages = self.stream.pages(self.stream.snapshot(now), self.filter, self.stream.seq, now)
+        self.position = self.stream.seq
+        self.reading = True
+
+    def read_after(self, seq: int) -> None:
+        """Begin with what followed ``seq``."""
+        self.position = seq
+        self.reading = True
+
+    def next(self) -> Frame | None:
+        """The next frame to read; ``None`` (and ``reading`` off) when caught up. Raises LookupError when it fell out of the history."""
+        if self.pages is not None:
+            frame = next(self.pages, None)
+            if frame is not None:
+                return frame
+            self.pages = None
+        if not self.stream.holds_after(self.position):
+            raise LookupError(self.stream.name)
+        for message in self.stream.after(self.position):
+            self.position = message.seq
+            frame = self.stream.encode(message, self.filter)
+            if frame is not None:
+                return frame
+        self.reading = False
+        return None
+
+
+class Client:
+    """What waits for a client. Queued and unflushed bytes stay within ``limit``; one message alone may exceed it."""
+
+    def __init__(self, client_id: str, wire: Wire, limit: int, filters: Filters, now: int, on_slow: Callable[[], None]) -> None:
+        self.id = client_id
+        self.wire = wire
+        self.limit = limit
+        self.filters = filters
+        self.on_slow = on_slow
+        self.connected_at = now
+        self.seen = now
+        self.pinged = now
+        self.subject: str | None = None
+        self.roles: tuple[str, ...] = ()
+        self.address = ""
+        self.subscriptions: dict[str, Subscription] = {}
+        self.sent = 0
+        self.sent_bytes = 0
+        self.conflated = 0
+        self.closing = False
+        self._queue: deque[bytes] = deque()
+        self._states: dict[str, Frame] = {}
+        self._ping: bytes | None = None
+        self._queued = 0
+        self._in_flight = 0
+        self._last: tuple[int, str] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._again: asyncio.Handle | None = None
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that count against the bound."""
+        return self._queued + self._in_flight
+
+    def send(self, frame: Frame) -> None:
+        """Queue a message that must arrive; over the bound the client is closed with 4008."""
+        if self.closing:
+            return
+        wire = frame.wire(self.wire.deflate)
+        if self.buffered and self.buffered + len(wire) > self.limit:
+            self.slow()
+            return
+        self._queue.append(wire)
+        self._queued += len(wire)
+        self.pump()
+
+    def send_state(self, stream: str, frame: Frame) -> None:
+        """Hand over the newest state of a stream; one that still waits is replaced."""
+        if self.closing:
+            return
+        if self._states.pop(stream, None) is not None:
+            self.conflated += 1
+        self._states[stream] = frame
+        self.pump()
+
+    def forget(self, stream: str) -> None:
+        """End a subscription."""
+        self.subscriptions.pop(stream, None)
+        self._states.pop(stream, None)
+
+    def ping(self, now: int) -> None:
+        """Send a ping, ahead of what waits."""
+        self.pinged = now
+        self._ping = encode_frame(PING, b"")
+        self.pump()
+
+    def slow(self) -> None:
+        """Close a client that does not keep up."""
+        self.on_slow()
+        self.close(*SLOW)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close at once; what waits is dropped, and an unwritable socket is cut off after Tornado's five seconds."""
+        self.closing = True
+        self._drop()
+        self.wire.close(code, reason)
+
+    def finish(self, frame: Frame, code: int, reason: str) -> None:
+        """Send a last message behind what waits already, then close; cut off if that takes over five seconds."""
+        if self.closing:
+            return
+        self.closing = True
+        self._states.clear()
+        self.subscriptions.clear()
+        self._queue.append(frame.wire(self.wire.deflate))
+        self._last = (code, reason)
+        self._timer = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.wire.abort)
+        self.pump()
+
+    def gone(self) -> None:
+        """The connection has ended."""
+        self.closing = True
+        self._drop()
+
+    def _drop(self) -> None:
+        self._queue.clear()
+        self._states.clear()
+        self.subscriptions.clear()
+        self._ping = None
+        self._queued = 0
+        self._last = None
+        for handle in (self._timer, self._again):
+            if handle is not None:
+                handle.cancel()
+
+    def pump(self) -> None:
+        """Write while the socket takes everything at once, a fair share at a time."""
+        if self._again is not None or self._in_flight:
+            return
+        turn = 0
+        while turn < TURN_BYTES:
+            batch = self._batch()
+            if not batch:
+                if self._last is not None:
+                    last, self._last = self._last, None
+                    self.close(*last)
+                return
+            try:
+                written = self.wire.send(batch)
+            except ConnectionError:
+                self.gone()
+                return
+            turn += len(batch)
+            self.sent_bytes += len(batch)
+            if not written.done():
+                self._in_flight = len(batch)
+                written.add_done_callback(self._flushed)
+                return
+            if written.cancelled() or written.exception() is not None:
+                self.gone()
+                return
+        self._again = asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._again = None
+        self.pump()
+
+    def _flushed(self, written: asyncio.Future[None]) -> None:
+        self._in_flight = 0
+        if written.cancelled() or written.exception() is not None:
+            self.gone()
+        else:
+            self.pump()
+
+    def _batch(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while size < WRITE_BYTES:
+            wire = self._take()
+            if wire is None:
+                break
+            parts.append(wire)
+            size += len(wire)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _take(self) -> bytes | None:
+        if self._ping is not None:
+            wire, self._ping = self._ping, None
+            return wire
+        if self._queue:
+            wire = self._queue.popleft()
+            self._queued = max(0, self._queued - len(wire))
+            self.sent += 1
+            return wire
+        frame: Frame | None = None
+        if self._states:
+            frame = self._states.pop(next(iter(self._states)))
+        else:
+            frame = self._read()
+        if frame is None:
+            return None
+        self.sent += 1
+        return frame.wire(self.wire.deflate)
+
+    def _read(self) -> Frame | None:
+        for subscription in self.subscriptions.values():
+            while subscription.reading:
+                try:
+                    frame = subscription.next()
+                except LookupError:
+                    # What it has not read is held no longer: a gap it must learn of, as any slow consumer does.
+                    self.slow()
+                    return None
+                if frame is not None:
+                    return frame
+        return None

@@ -1,0 +1,354 @@
+"""Streams to clients: publishing, subscriptions, throttling, heartbeats, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from qflowd.hub.client import Client, Subscription
+from qflowd.hub.filters import FilterError, Filters
+from qflowd.hub.frames import Frame, reply, to_json
+from qflowd.hub.requests import Subscribe, invalid
+from qflowd.hub.settings import HubSettings
+from qflowd.hub.stream import Message, Stream, StreamView
+
+BATCH_SECONDS = 0.05
+DASHBOARD_FRESH_MS = 250
+HEARTBEAT_TIMEOUT = (1001, "Heartbeat timeout")
+
+Identity = tuple[str, Sequence[str]]
+
+
+class Hub:
+    """All streams and all clients. Everything here runs on the event loop's thread and never waits.
+
+    ``clock`` gives epoch ms; ``epoch`` names this numbering; ``authenticate`` turns a token into (subject, roles) or
+    ``None``, and is itself ``None`` where no login is asked for.
+    """
+
+    def __init__(
+        self,
+        settings: HubSettings,
+        clock: Callable[[], int],
+        epoch: str,
+        sources: Mapping[str, StreamView],
+        dashboard: Callable[[], dict[str, Any]],
+        version: str,
+        authenticate: Callable[[str], Identity | None] | None = None,
+        anonymous_roles: Sequence[str] = (),
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.version = version
+        self.authenticate = authenticate
+        self.anonymous_roles = tuple(anonymous_roles)
+        self.streams = {name: Stream(name, view, epoch) for name, view in sources.items()}
+        self.closed = False
+        self.opened = 0
+        self._fields = {name: tuple(view.item_fields) for name, view in sources.items()}
+        self._dashboard = dashboard
+        self._dashboard_json: tuple[int, bytes] = (-DASHBOARD_FRESH_MS, b"")
+        self._chance = chance
+        self._clients: dict[str, Client] = {}
+        self._offered: dict[str, list[Any]] = {}
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._due_timer: asyncio.TimerHandle | None = None
+        self._ticked: int | None = None
+        self._counts = (0, 0)
+        self._rate = 0.0
+        self._past = {"sent": 0, "bytes": 0, "conflated": 0}
+        self._slow = 0
+
+    # Publishing
+
+    def publish(self, stream: str, data: Any, type: str = "stream_update") -> None:
+        """Number and send ``data``: an object, or a list of items. Raises KeyError for an unknown stream."""
+        target = self.streams[stream]
+        now = self.clock()
+        if stream in self._offered:
+            self._publish(target, self._offered.pop(stream), "stream_update", now)
+        self._publish(target, data, type, now)
+
+    def offer(self, stream: str, items: Iterable[Any]) -> None:
+        """Collect items; they go out together within 50 ms."""
+        self._offered.setdefault(self.streams[stream].name, []).extend(items)
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Send at once what was offered."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        offered, self._offered = self._offered, {}
+        for name, items in offered.items():
+            if items:
+                self._publish(self.streams[name], items, "stream_update", self.clock())
+
+    def _publish(self, stream: Stream, data: Any, type: str, now: int) -> None:
+        if stream.state:
+            stream.publish(data, type, now)
+            self._send_states([stream], now)
+            return
+        for message in stream.publish(data, type, now):
+            self._broadcast(stream, message)
+
+    def _broadcast(self, stream: Stream, message: Message) -> None:
+        frames: dict[object, Frame | None] = {}
+        for client in list(self._clients.values()):
+            subscription = client.subscriptions.get(stream.name)
+            if subscription is None or subscription.reading:
+                continue
+            subscription.position = message.seq
+            frame = self._frame(stream, message, subscription, frames)
+            if frame is not None:
+                client.send(frame)
+
+    @staticmethod
+    def _frame(stream: Stream, message: Message, subscription: Subscription, frames: dict[object, Frame | None]) -> Frame | None:
+        key = subscription.filter.key
+        if key not in frames:
+            frames[key] = stream.encode(message, subscription.filter)
+        return frames[key]
+
+    def _send_states(self, streams: Iterable[Stream], now: int) -> None:
+        """Send the newest of each state stream to those whose interval is over; wake up again for the others."""
+        wake: int | None = None
+        for stream in streams:
+            if not stream.history:
+                continue
+            message = stream.history[-1]
+            frames: dict[object, Frame | None] = {}
+            for client in list(self._clients.values()):
+                subscription = client.subscriptions.get(stream.name)
+                if subscription is None or subscription.reading or subscription.position >= message.seq:
+                    continue
+                # What comes a little early is not held back for a whole round: publisher and interval tick alike.
+                left = min(subscription.due - now, subscription.interval)
+                if left > min(200, subscription.interval // 10):
+                    wake = left if wake is None else min(wake, left)
+                    continue
+                on_beat = abs(left) <= subscription.interval // 2 and subscription.due
+                subscription.due = (subscription.due if on_beat else now) + subscription.interval
+                subscription.position = message.seq
+                frame = self._frame(stream, message, subscription, frames)
+                if frame is not None:
+                    client.send_state(stream.name, frame)
+        if wake is not None and self._due_timer is None:
+            self._due_timer = asyncio.get_running_loop().call_later(wake / 1000, self._on_due)
+
+    def _on_due(self) -> None:
+        self._due_timer = None
+        self._send_states([stream for stream in self.streams.values() if stream.state], self.clock())
+
+    # Subscriptions
+
+    def subscribe(self, client: Client, request: Subscribe) -> None:
+        """Confirm, then feed each known stream from its snapshot or from where the client was. Raises RequestError."""
+        self.merge_filters(client, request.filters)
+        self.flush()
+        now = self.clock()
+        positions: dict[str, Any] = {}
+        started: list[tuple[Subscription, int | None]] = []
+        for name in request.streams:
+            stream = self.streams.get(name)
+            if stream is None:
+                continue
+            epoch, seq = request.resume.get(name, (None, 0))
+            recovered = epoch == stream.epoch and stream.holds_after(seq)
+            positions[name] = {"epoch": stream.epoch, "seq": stream.seq, "recovered": recovered}
+            interval = request.interval or self.settings.update_interval
+            started.append((Subscription(stream, client.filters.of(name), interval), seq if recovered else None))
+        unknown = [name for name in request.streams if name not in self.streams]
+        listed = list(dict.fromkeys([*client.subscriptions, *positions]))
+        # Snapshots are taken before anything is sent, so a view that fails leaves the client as it was.
+        for subscription, after in started:
+            if after is None:
+                subscription.read_snapshot(now)
+            else:
+                subscription.read_after(after)
+            subscription.due = now + subscription.interval
+        data = {"subscriptions": listed, "positions": positions, "unknown": unknown}
+        client.send(reply("subscription_confirmed", data, now))
+        if client.closing:
+            return
+        for subscription, _ in started:
+            client.forget(subscription.stream.name)
+            client.subscriptions[subscription.stream.name] = subscription
+        client.pump()
+
+    def merge_filters(self, client: Client, change: Mapping[str, Any]) -> None:
+        """Lay ``change`` over the client's filters. Raises RequestError and changes nothing."""
+        if not change:
+            return
+        try:
+            client.filters.merge(change)
+        except FilterError as error:
+            raise invalid(f"data.filters.{error.path}", error.message) from None
+        for name, subscription in client.subscriptions.items():
+            subscription.filter = client.filters.of(name)
+
+    def positions(self, client: Client) -> dict[str, Any]:
+        """Where the client is in each stream; a snapshot it has not read to its end is no position."""
+        return {
+            name: {"epoch": one.stream.epoch, "seq": one.position if one.reading else one.stream.seq}
+            for name, one in client.subscriptions.items()
+            if one.pages is None
+        }
+
+    # Clients
+
+    @property
+    def full(self) -> bool:
+        """Whether no further client is taken."""
+        return self.closed or len(self._clients) >= self.settings.max_clients
+
+    def filters(self) -> Filters:
+        """Empty filters for a new client."""
+        return Filters(self._fields)
+
+    def count_slow(self) -> None:
+        """A client was too slow."""
+        self._slow += 1
+
+    def add(self, client: Client) -> None:
+        """Take a client in."""
+        self._clients[client.id] = client
+        self.opened += 1
+
+    def remove(self, client: Client) -> None:
+        """A connection ended."""
+        client.gone()
+        if self._clients.pop(client.id, None) is not None:
+            self._past["sent"] += client.sent
+            self._past["bytes"] += client.sent_bytes
+            self._past["conflated"] += client.conflated
+
+    def welcome(self, client: Client) -> Frame:
+        """The first message."""
+        data = {
+            "clientId": client.id,
+            "availableStreams": list(self.streams),
+            "heartbeatInterval": self.settings.heartbeat_interval,
+            "updateInterval": self.settings.update_interval,
+            "version": self.version,
+        }
+        rest = to_json(data)[:-1] + b',"dashboardData":' + self._dashboard_bytes() + b"}"
+        return self._around("welcome", rest)
+
+    def dashboard_data(self) -> Frame:
+        """The answer to ``get_dashboard_data``."""
+        return self._around("dashboard_data", self._dashboard_bytes())
+
+    def _around(self, type: str, data: bytes) -> Frame:
+        return Frame(b'{"type":' + to_json(type) + b',"data":' + data + b',"timestamp":%d}' % self.clock())
+
+    def _dashboard_bytes(self) -> bytes:
+        now = self.clock()
+        made, text = self._dashboard_json
+        if not text or not 0 <= now - made < DASHBOARD_FRESH_MS:
+            text = to_json(self._dashboard())
+            self._dashboard_json = (now, text)
+        return text
+
+    def tick(self, now: int) -> None:
+        """Once a second: pings, silent clients, throttled states, aged history, the message rate."""
+        before = self._ticked if self._ticked is not None else now
+        self._ticked = now
+        interval = self.settings.heartbeat_interval
+        # After a halted machine or a set clock nobody could have answered in time: their time starts anew.
+        jumped = not 0 <= now - before <= max(interval, 5_000)
+        for client in list(self._clients.values()):
+            if jumped:
+                client.seen = client.pinged = now
+            if client.closing:
+                continue
+            if now - client.seen >= 2 * interval:
+                client.close(*HEARTBEAT_TIMEOUT)
+            elif now - client.pinged >= interval:
+                client.ping(now)
+        for stream in self.streams.values():
+            stream.trim(now)
+        self._send_states([stream for stream in self.streams.values() if stream.state], now)
+        sent, at = self._total("sent"), self._counts[1]
+        if now > at:
+            self._rate = max(0.0, (sent - self._counts[0]) * 1000 / (now - at)) if at else 0.0
+            self._counts = (sent, now)
+
+    def configure(self, settings: HubSettings) -> None:
+        """Take other settings; those of compression and message size hold for connections made from here on."""
+        for client in self._clients.values():
+            client.limit = settings.client_buffer
+            for one in client.subscriptions.values():
+                if one.interval == self.settings.update_interval:
+                    one.interval = settings.update_interval
+        self.settings = settings
+
+    def close(self, reason: str) -> None:
+        """Say ``going_away`` to all and close with 1001; nobody is let in any more."""
+        self.flush()
+        self.closed = True
+        if self._due_timer is not None:
+            self._due_timer.cancel()
+            self._due_timer = None
+        for client in list(self._clients.values()):
+            # Spread out, so that not all come back in the same moment.
+            after = 1_000 + int(4_000 * self._chance())
+            data = {"reason": reason, "reconnectAfterMs": after}
+            client.finish(reply("going_away", data, self.clock()), 1001, reason[:120])
+
+    async def drained(self, timeout: float) -> bool:
+        """Wait until all clients are gone, at most ``timeout`` seconds; those that stay are cut off (``False``)."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while self._clients and loop.time() < end:
+            await asyncio.sleep(0.01)
+        left = list(self._clients.values())
+        for client in left:
+            client.wire.abort()
+        return not left
+
+    # Figures
+
+    def _total(self, name: str) -> int:
+        key = {"sent": "sent", "bytes": "sent_bytes", "conflated": "conflated"}[name]
+        now = sum(getattr(client, key) for client in self._clients.values())
+        return self._past[name] + int(now)
+
+    def clients(self) -> list[dict[str, Any]]:
+        """Each connected client as the API shows it; times epoch ms."""
+        return [
+            {
+                "clientId": one.id,
+                "address": one.address,
+                "subject": one.subject,
+                "roles": list(one.roles),
+                "connectedAt": one.connected_at,
+                "lastSeen": one.seen,
+                "subscriptions": list(one.subscriptions),
+                "filters": one.filters.shown,
+                "messagesSent": one.sent,
+                "bytesSent": one.sent_bytes,
+                "bufferedBytes": one.buffered,
+                "conflated": one.conflated,
+                "compression": one.wire.deflate,
+            }
+            for one in self._clients.values()
+        ]
+
+    def stats(self) -> dict[str, Any]:
+        """Figures of the hub; counts are since the start, ``messagesPerSecond`` over the last tick."""
+        subscriptions = [name for client in self._clients.values() for name in client.subscriptions]
+        return {
+            "connectedClients": len(self._clients),
+            "activeStreams": len(set(subscriptions)),
+            "messagesSent": self._total("sent"),
+            "messagesPerSecond": round(self._rate, 3),
+            "bytesSent": self._total("bytes"),
+            "subscriptions": len(subscriptions),
+            "conflated": self._total("conflated"),
+            "slowConsumers": self._slow,
+        }

@@ -1,0 +1,208 @@
+"""One numbered stream: its history, its snapshot, and its messages as bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from qflowd.hub.filters import Filter, as_text
+from qflowd.hub.frames import Frame, to_json
+
+KEEP_MESSAGES = 1_000
+KEEP_MS = 600_000
+KEEP_BYTES = 16 * 1024 * 1024
+PAGE_BYTES = 64 * 1024
+ENVELOPE_BYTES = 512
+SNAPSHOT_FRESH_MS = 1_000
+ITEM_OVERHEAD = 400
+"""Roughly what Python adds to an item's bytes when it is kept."""
+
+
+class StreamView(Protocol):
+    """What the hub asks of a stream.
+
+    ``items``: the key of ``data`` that holds the list of items, ``None`` where ``data`` is one object. A message stream
+    without ``items`` may name the key of its snapshot in ``snapshot_items`` (else ``items``).
+    ``item_fields``: filter field → key of an item (dots go deeper), or several keys of which the first present counts.
+    """
+
+    @property
+    def kind(self) -> Literal["state", "message"]: ...
+    @property
+    def items(self) -> str | None: ...
+    @property
+    def item_fields(self) -> Mapping[str, str | Sequence[str]]: ...
+    def snapshot(self) -> list[Any]: ...
+
+
+class Item:
+    """One item as it was when it was published: its JSON, and the fields filters look at."""
+
+    __slots__ = ("fields", "raw")
+
+    def __init__(self, value: Any, keys: Mapping[str, Sequence[str]]) -> None:
+        self.raw: bytes = to_json(value)
+        plain = value if isinstance(value, dict) or not keys else msgspec.to_builtins(value)
+        self.fields: dict[str, str | tuple[str, ...]] = {}
+        for field, paths in keys.items():
+            for path in paths:
+                found = _look(plain, path)
+                if found is not None:
+                    self.fields[field] = tuple(map(as_text, found)) if isinstance(found, list | tuple) else as_text(found)
+                    break
+
+
+def _look(value: Any, path: str) -> Any:
+    for key in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
+
+
+class Message:
+    """A published message. ``alone``: ``data`` is the one item itself, not an object around a list."""
+
+    __slots__ = ("alone", "items", "seq", "size", "timestamp", "type")
+
+    def __init__(self, seq: int, type: str, timestamp: int, items: list[Item], alone: bool) -> None:
+        self.seq = seq
+        self.type = type
+        self.timestamp = timestamp
+        self.items = items
+        self.alone = alone
+        self.size = sum(len(item.raw) + ITEM_OVERHEAD for item in items)
+
+
+class Stream:
+    """Numbers what is published and keeps it for those who come back.
+
+    A message stream keeps its last 1,000 messages, and older ones up to 10 minutes within 16 MiB; a state stream its last.
+    """
+
+    def __init__(self, name: str, view: StreamView, epoch: str) -> None:
+        self.name = name
+        self.view = view
+        self.epoch = epoch
+        self.seq = 0
+        self.state = view.kind == "state"
+        self.history: deque[Message] = deque()
+        self.bytes = 0
+        self._keys = {f: (k,) if isinstance(k, str) else tuple(k) for f, k in view.item_fields.items()}
+        self._page_key: str | None = view.items
+        if self._page_key is None and not self.state:
+            self._page_key = getattr(view, "snapshot_items", None) or "items"
+        self._tail = b',"stream":' + to_json(name) + b',"epoch":' + to_json(epoch) + b',"seq":'
+        self._snapshot: list[Item] = []
+        self._snapshot_of = (-1, 0)
+
+    def publish(self, data: Any, type: str, now: int) -> list[Message]:
+        """Number and keep ``data``: one object, or a list of items that becomes as few messages of 64 KiB as hold it."""
+        key = self.view.items
+        if not isinstance(data, list | tuple):
+            return [self._append(type, now, [Item(data, self._keys)], alone=True)]
+        items = [Item(value, self._keys) for value in data]
+        if key is None:
+            return [self._append(type, now, [item], alone=True) for item in items]
+        return [self._append(type, now, page, alone=False) for page in paged(items)]
+
+    def _append(self, type: str, now: int, items: list[Item], alone: bool) -> Message:
+        self.seq += 1
+        message = Message(self.seq, type, now, items, alone)
+        if self.state:
+            self.history.clear()
+            self.bytes = 0
+        self.history.append(message)
+        self.bytes += message.size
+        self.trim(now)
+        return message
+
+    def trim(self, now: int) -> None:
+        """Let go of what is beyond the last 1,000 and too old, or too much."""
+        while len(self.history) > KEEP_MESSAGES:
+            if self.bytes <= KEEP_BYTES and now - self.history[0].timestamp <= KEEP_MS:
+                break
+            self.bytes -= self.history.popleft().size
+
+    def holds_after(self, seq: int) -> bool:
+        """Whether everything that followed ``seq`` is at hand (of a state stream: whether ``seq`` was ever reached)."""
+        if seq > self.seq:
+            return False
+        if self.state or seq == self.seq:
+            return True
+        return bool(self.history) and self.history[0].seq <= seq + 1
+
+    def after(self, seq: int) -> Iterator[Message]:
+        """What is held with a number above ``seq``, in order."""
+        if not self.history or seq >= self.seq:
+            return iter(())
+        back = self.history[-1].seq - max(seq, self.history[0].seq - 1)
+        if back <= 64:
+            return iter([self.history[i] for i in range(-back, 0)])
+        return islice(self.history, len(self.history) - back, None)
+
+    def encode(self, message: Message, wanted: Filter) -> Frame | None:
+        """The message as ``wanted`` lets it through; ``None`` where nothing is left of it."""
+        items = message.items
+        if wanted.key:
+            items = [item for item in items if wanted.passes(item.fields)]
+            if not items and message.items:
+                return None
+        if message.alone:
+            data = items[0].raw
+        else:
+            data = _listed(self.view.items or "items", items)
+        return Frame(self._envelope(message.type, data, message.seq, message.timestamp, b""))
+
+    def _envelope(self, type: str, data: bytes, seq: int, now: int, more: bytes) -> bytes:
+        head = b'{"type":' + to_json(type) + b',"timestamp":%d' % now
+        return head + self._tail + b"%d" % seq + more + b',"data":' + data + b"}"
+
+    def snapshot(self, now: int) -> list[Item]:
+        """The present items, shared by all who ask within a second and while nothing was published."""
+        seq, taken = self._snapshot_of
+        if seq != self.seq or not 0 <= now - taken < SNAPSHOT_FRESH_MS:
+            self._snapshot = [Item(value, self._keys) for value in self.view.snapshot()]
+            self._snapshot_of = (self.seq, now)
+        return self._snapshot
+
+    def pages(self, items: list[Item], wanted: Filter, seq: int, now: int) -> Iterator[Frame]:
+        """Snapshot messages of at most 64 KiB (one item alone may be larger); at least one, and only the last has ``more: false``."""
+        if wanted.key:
+            items = [item for item in items if wanted.passes(item.fields)]
+        if self._page_key is None:
+            for index, item in enumerate(items):
+                last = index == len(items) - 1
+                yield Frame(self._envelope("stream_update", item.raw, seq, now, _MORE[not last]))
+            return
+        waiting: list[Item] | None = None
+        for page in paged(items):
+            if waiting is not None:
+                yield Frame(self._envelope("stream_update", _listed(self._page_key, waiting), seq, now, _MORE[True]))
+            waiting = page
+        yield Frame(self._envelope("stream_update", _listed(self._page_key, waiting or []), seq, now, _MORE[False]))
+
+
+_MORE = {True: b',"snapshot":true,"more":true', False: b',"snapshot":true,"more":false'}
+
+
+def _listed(key: str, items: Iterable[Item]) -> bytes:
+    return b"{" + to_json(key) + b":[" + b",".join(item.raw for item in items) + b"]}"
+
+
+def paged(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """``items`` in order, in lists whose message stays within 64 KiB; no list is empty."""
+    page: list[Item] = []
+    size = ENVELOPE_BYTES
+    for item in items:
+        if page and size + len(item.raw) + 1 > PAGE_BYTES:
+            yield page
+            page, size = [], ENVELOPE_BYTES
+        page.append(item)
+        size += len(item.raw) + 1
+    if page:
+        yield page
