@@ -68,7 +68,6 @@ class Client:
         self.source = source or f"//{socket.gethostname()}/python"
         self._spool = Spool(Path(spool) if spool is not None else default_spool())
         self._restart()
-        atexit.register(self.close)
 
     def _restart(self) -> None:
         self._pid = os.getpid()
@@ -145,6 +144,7 @@ class Client:
                 self._closing = False
                 self._thread = threading.Thread(target=self._work, name="qflowd-client", daemon=True)
                 self._thread.start()
+                atexit.register(self.close)
             self._condition.notify_all()
         self._keep(overflow)
 
@@ -176,7 +176,10 @@ class Client:
                 self._keep(part)
         if time.monotonic() >= self._down_until:
             self._down_until = 0.0
-            if not self._closing and not self._spool.drain(self._send) and self._down_until == 0.0:
+            with self._condition:
+                self._flying = []  # sent: what follows must not make close() spool it again
+                self._condition.notify_all()
+            if not self._spool.drain(self._send) and self._down_until == 0.0:
                 self._down_until = time.monotonic() + 1.0  # another process is sending; look again
 
     def _send(self, lines: list[bytes]) -> bool:
@@ -237,7 +240,8 @@ class Run:
             failure["stepId"] = self._failed_step[1]
         end = time.time()
         self._emit("completed", end, flowId=self.flow_id, status=status, error=failure,
-                   startTime=int(self._start * 1000), endTime=int(end * 1000), durationMs=max(0.0, round((end - self._start) * 1000, 3)))
+                   startTime=int(self._start * 1000), endTime=int(end * 1000),
+                   durationMs=max(0.0, round((end - self._start) * 1000, 3)))
 
     def progress(self, progress: float, step: str | None = None, message: str | None = None) -> None:
         """``progress`` from 0 to 1; what is outside is brought inside."""

@@ -88,6 +88,7 @@ class _Execution:
         clock = time.monotonic()
         watched = not sys.stderr.isatty()
         usage: resource.struct_rusage | None = None
+        failure: dict[str, Any] | None
         try:
             process = subprocess.Popen(command, stderr=subprocess.PIPE if watched else None, bufsize=0, close_fds=False,
                                        env={**os.environ, "QFLOWD_EXECUTION_ID": self._id})
@@ -171,7 +172,8 @@ class _Execution:
                 name = signal.Signals(-code).name
             except ValueError:
                 name = f"signal {-code}"
-            code, status, failure = 128 - code, "aborted", {"type": "signal", "message": f"killed by {name}"}
+            code, status = 128 - code, "aborted"
+            failure: dict[str, Any] = {"type": "signal", "message": f"killed by {name}"}
         else:
             failure = {"type": "exit", "message": f"exit status {code}" + (f": {last}" if last else "")}
             status = "failed"

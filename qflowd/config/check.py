@@ -40,7 +40,8 @@ def check(document: Document) -> None:
     for error in jsonschema.Draft202012Validator(schema()).iter_errors(document.value):
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
-            known = list(error.schema.get("properties", {}))
+            rule: Any = error.schema
+            known = list(rule.get("properties", {}))
             for key in error.instance:
                 if key not in known:
                     document.mistake((*path, key), _unknown(key, known))
@@ -72,7 +73,8 @@ def _unknown(key: str, known: list[str]) -> str:
 
 
 def _words(error: jsonschema.ValidationError, path: Path) -> str:
-    value, rule = error.instance, error.schema
+    value = error.instance
+    rule: Any = error.schema
     shown = json.dumps(value) if not isinstance(value, dict | list) else _KINDS["array" if isinstance(value, list) else "object"]
     if len(path) == 3 and path[0] == "channels" and path[2] == "type" and value in _CHANNELS:
         return f"channels of type {value} are not supported by this version"
@@ -99,6 +101,11 @@ def complete(value: Any, rule: dict[str, Any]) -> Any:
         if "default" not in rule and "$schema" not in rule:
             return value
         return {key: complete(value.get(key, below["default"]), below) for key, below in rule["properties"].items()}
+    if isinstance(value, float):
+        # JSON Schema counts 8080.0 as an integer.
+        return int(value)
+    if isinstance(value, str) and "x-kind" in rule:
+        value = value.strip()
     if rule.get("x-kind") == "duration":
         return units.duration(value)
     if rule.get("x-kind") == "size":

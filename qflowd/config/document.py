@@ -122,7 +122,7 @@ class _Construction:
         text, tag = str(node.value), node.tag
         if "${" in text and not any(path[: len(prefix)] == prefix for prefix in self.verbatim):
             text = _VARIABLE.sub(lambda match: self.variable(match, path), text)
-            if getattr(node, "style", None) is None:
+            if not getattr(node, "style", None):
                 # A plain ${PORT} is the number that it names.
                 tag = _core_tag(text)
         kind = tag.rpartition(":")[2]

@@ -103,7 +103,7 @@ class Config:
 
 def build(values: dict[str, Any]) -> Config:
     """Make a Config of checked values that hold every key."""
-    server = {key: tuple(value) if isinstance(value, list) else value for key, value in values["server"].items()}
+    server: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values["server"].items()}
     storage, alerts = values["storage"], values["alerts"]
     retention = Retention(**storage["retention"])
     return Config(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
+import os
 import signal
 import socket
 import sys
@@ -17,6 +19,7 @@ from typing import Any
 import msgspec
 import psutil
 from tornado import httpserver, web
+from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import PeriodicCallback
 
 from qflowd import __version__, logs
@@ -31,13 +34,14 @@ from qflowd.daemon.views import Views
 from qflowd.handlers.context import Context
 from qflowd.handlers.routes import application
 from qflowd.hub import Hub, HubSettings, SocketHandler
-from qflowd.model import Alert, Change, ExecutionChanged, Logged, Rule, Transition, ValidationRun
+from qflowd.model import Change, ExecutionChanged, Logged, Rule, Transition, ValidationRun
 from qflowd.sdnotify import Notifier
-from qflowd.security import origin_allowed
+from qflowd.security import origin
+from qflowd.security.tokens import bearer
 from qflowd.series.recorder import Recorder
 from qflowd.series.store import SeriesStore
 from qflowd.sources.host import HostSampler
-from qflowd.state import State, decode_record
+from qflowd.state import State
 from qflowd.storage import Batch, ExecutionRow, SeriesPoints, Storage, StorageError
 
 log = logging.getLogger("qflowd.daemon")
@@ -65,9 +69,10 @@ class Daemon:
         self.clock = epoch_ms
         self.started = self.clock()
         self.process = psutil.Process()
-        self.storage = Storage(Path(config.storage.path), clock=self.clock)
-        self.state = State()
-        self.series = SeriesStore()
+        limits = config.limits
+        self.storage = Storage(config.storage.path, queue_limit=limits.max_queued_events, clock=self.clock)
+        self.state = State(tail=limits.max_executions, stale_after=limits.stale_after)
+        self.series = SeriesStore(limit=limits.max_series)
         self.recorder = Recorder()
         self.engine = Engine([])
         self.api_rules: dict[str, Rule] = {}
@@ -76,6 +81,7 @@ class Daemon:
         self.evaluations, self.evaluation_seconds, self.storage_errors = 0, 0.0, 0
         self.reload_ok, self.reload_time, self.reload_error = True, self.started, ""
         self.storage_problem = ""
+        self.last_sample: int | None = None
         self.ingest = Ingest(self.storage, self.state, self.listen, self.clock)
         self.views = Views(self)
         self.hub = Hub(
@@ -85,9 +91,11 @@ class Daemon:
             sources=self.views.streams(),
             dashboard=self.views.welcome,
             version=__version__,
+            authenticate=None if config.auth.mode == "none" else lambda token: self.tokens.verify(token),
+            anonymous_roles=("admin", "source"),
         )
         self.host = HostSampler()
-        self.notifier = Notifier()
+        self.notifier = Notifier.from_environment()
         self.lag = LagMeter()
         self.tokens = TokenBook(self.storage, Path(config.storage.path), self.clock)
         self.servers: list[httpserver.HTTPServer] = []
@@ -124,8 +132,8 @@ class Daemon:
         self.every(1000, self.publish)
         self.every(10_000, self.housekeep)
         self.every(60_000, self.retain)
-        if self.notifier.watchdog_interval is not None:
-            self.every(max(100, self.notifier.watchdog_interval // 2), self.notifier.watchdog)
+        if self.notifier.watchdog_usec is not None:
+            self.every(max(100, self.notifier.watchdog_usec // 2000), self.notifier.watchdog)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop_soon, number)
@@ -186,7 +194,8 @@ class Daemon:
             engine=self.engine,
             hub=self.hub,
             clock=self.clock,
-            own_hosts=self.own_hosts(),
+            own_hosts=self.own_hosts,
+            own_ports=self.own_ports,
             own_origins=self.own_origins,
             authenticate=self.authenticate,
             ingest=self.take,
@@ -205,7 +214,7 @@ class Daemon:
         return self.handlers_context
 
     def socket_arguments(self) -> dict[str, Any]:
-        return {"hub": self.hub, "check_origin": self.check_origin}
+        return {"hub": self.hub, "check_origin": self.check_origin, "identify": self.identify}
 
     def own_hosts(self) -> frozenset[str]:
         """Host names (without port) that this daemon serves."""
@@ -215,12 +224,23 @@ class Daemon:
 
     def own_origins(self) -> frozenset[str]:
         """Origins of the daemon's own pages, on both ports."""
-        ports = {sockets[0].getsockname()[1] for sockets in self.sockets.values()}
-        hosts = {f"[{host}]" if ":" in host else host for host in self.own_hosts()}
-        return frozenset(f"http://{host}:{port}" for host in hosts for port in ports)
+        return origin.own_origins(self.own_hosts(), self.own_ports())
 
-    def check_origin(self, origin: str, host: str) -> bool:
-        return origin_allowed(origin, self.own_origins(), self.loaded.config.server.allowed_origins)
+    def own_ports(self) -> frozenset[int]:
+        """The ports that this daemon listens on."""
+        return frozenset(sockets[0].getsockname()[1] for sockets in self.sockets.values())
+
+    def check_origin(self, asked: str, host: str) -> bool:
+        """Whether a WebSocket may be opened: by pages of ours, at a Host name of ours."""
+        allowed = self.loaded.config.server
+        return origin.origin_allowed(asked, self.own_origins(), allowed.allowed_origins) and origin.host_allowed(
+            host, self.own_hosts(), self.own_ports(), allowed.allowed_hosts
+        )
+
+    def identify(self, request: HTTPServerRequest) -> tuple[str, tuple[str, ...]] | None:
+        """Who the Authorization header of a WebSocket request names."""
+        token = bearer(request.headers.get("Authorization"))
+        return self.tokens.verify(token) if token else None
 
     def authenticate(self, token: str | None) -> tuple[str, tuple[str, ...]] | None:
         """Subject and roles for a token, or for nobody where no login is required."""
@@ -274,7 +294,7 @@ class Daemon:
 
     def sample(self) -> None:
         """Each second: the host's series, and those made from executions."""
-        now = self.clock()
+        now = self.last_sample = self.clock()
         for one in self.host.sample(now):
             self.series.add(one)
         for one in self.recorder.tick(now, self.state.active()):
@@ -341,7 +361,9 @@ class Daemon:
 
     async def _retain(self) -> None:
         storage = self.loaded.config.storage
-        outcome = await asyncio.wrap_future(self.storage.retain(self.clock(), storage.retention.durations(), storage.max_size))
+        kept = storage.retention
+        retention = {"events": kept.events, "executions": kept.executions, **kept.series}
+        outcome = await asyncio.wrap_future(self.storage.retain(self.clock(), retention, storage.max_size))
         if outcome.oversize:
             log.warning("storage.max_size is reached: the oldest events and executions were removed before their retention ended")
 
@@ -383,7 +405,7 @@ class Daemon:
                     log.error("reload refused: %s:%s: %s: %s", mistake.file, mistake.line, mistake.path, mistake.message)
                 self.notifier.ready()
                 self.views.publish_health(self.clock())
-                return {"ok": False, "mistakes": [msgspec.to_builtins(one) for one in error.mistakes]}
+                return {"ok": False, "mistakes": [dataclasses.asdict(one) for one in error.mistakes]}
             before = self.rules()
             restart = diff_restart(self.loaded.config, loaded.config)
             self.loaded = loaded
@@ -475,8 +497,6 @@ class Daemon:
         if self._stopping is not None:
             log.warning("second signal: leaving at once")
             sys.stderr.flush()
-            import os
-
             os._exit(128 + number)
         log.info("stopping on %s", signal.Signals(number).name)
         self._stopping = asyncio.ensure_future(self.stop())
@@ -491,7 +511,8 @@ class Daemon:
         try:
             async with asyncio.timeout(GRACE):
                 with contextlib.suppress(StorageError):
-                    await self.hub.close("the daemon is stopping")
+                    self.hub.close("the daemon is stopping")
+                    await self.hub.drained(1.0)
                     documents = [
                         ("daemon", "counters", msgspec.json.encode(dict(self.counters))),
                         ("daemon", "engine", self.engine.dump()),
@@ -507,5 +528,3 @@ class Daemon:
         log.info("stopped")
         self.stopped.set()
 
-
-__all__ = ["Alert", "Daemon", "decode_record", "epoch_ms", "read_config"]

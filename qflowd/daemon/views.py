@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from qflowd import __version__
-from qflowd.hub import StreamView
-from qflowd.model import Alert, LogLine, Transition
+from qflowd.model import LogLine, Transition
 from qflowd.streams import alert_message, daos, health
 
 if TYPE_CHECKING:
     from qflowd.daemon import Daemon
+
+
+@dataclass(frozen=True)
+class View:
+    """A stream as the hub wants it: see ``qflowd.hub.StreamView``."""
+
+    kind: Literal["state", "message"]
+    snapshot: Callable[[], list[Any]]
+    items: str | None
+    item_fields: Mapping[str, str | Sequence[str]]
+    snapshot_items: str | None = None
+
+
+EXECUTION = {"flowId": "flowId", "status": "status", "source": "source"}
+ALERT = {
+    "flowId": "labels.flow", "status": "status", "severity": "severity", "module": "labels.module", "host": "labels.host",
+    "node": "labels.node",
+}  # fmt: skip
+LINE = {"flowId": "flowId", "module": "module", "level": "level", "source": "source"}
 
 
 class Views:
@@ -26,17 +45,17 @@ class Views:
         self._lines: deque[dict[str, Any]] = deque(maxlen=500)
         self._validated = 0
 
-    def streams(self) -> dict[str, StreamView]:
+    def streams(self) -> dict[str, View]:
         """The streams that have a source, by name."""
         return {
-            "performance_metrics": StreamView("state", lambda: [self.performance()]),
-            "flow_executions": StreamView("message", self.executions, items="changes"),
-            "validation_pipeline": StreamView("state", lambda: [self.validation()]),
-            "alert_events": StreamView("message", self.alerts, items="alerts"),
-            "ecosystem_correlation": StreamView("state", lambda: [self.ecosystem()]),
-            "scaling_status": StreamView("state", lambda: [self.scaling()]),
-            "event_log": StreamView("message", lambda: list(self._lines), items="lines"),
-            "system_health": StreamView("state", lambda: [self.health()]),
+            "performance_metrics": View("state", lambda: [self.performance()], None, {}),
+            "flow_executions": View("message", self.executions, "changes", EXECUTION),
+            "validation_pipeline": View("state", lambda: [self.validation()], None, {}),
+            "alert_events": View("message", self.alerts, None, ALERT, snapshot_items="alerts"),
+            "ecosystem_correlation": View("state", lambda: [self.ecosystem()], None, {}),
+            "scaling_status": View("state", lambda: [self.scaling()], None, {}),
+            "event_log": View("message", lambda: list(self._lines), "lines", LINE),
+            "system_health": View("state", lambda: [self.health()], None, {}),
         }
 
     def performance(self) -> dict[str, Any]:
@@ -152,5 +171,3 @@ class Views:
         data = self.dashboard()
         return data | {"performance": data["realTimeMetrics"], "optimization": []}
 
-
-__all__ = ["Alert", "Views"]

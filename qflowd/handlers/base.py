@@ -13,7 +13,8 @@ from tornado import httputil, web
 
 from qflowd.handlers.context import Context
 from qflowd.model import Problem
-from qflowd.security import allows, cross_site, host_allowed
+from qflowd.security.origin import cross_site, host_allowed
+from qflowd.security.roles import allows
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ CSP = (
     "frame-ancestors 'none'; form-action 'self'"
 )
 TIMES = frozenset(
-    {"startTime", "endTime", "estimatedEnd", "startsAt", "firedAt", "endsAt", "time", "lastEvaluation", "timestamp", "lastRun"}
+    {"startTime", "endTime", "estimatedEnd", "startsAt", "firedAt", "endsAt", "time", "lastEvaluation", "timestamp", "lastRun", "connectedAt", "lastSeen"}
 )
 """Keys whose numbers are epoch milliseconds inside and ISO 8601 over REST."""
 
@@ -85,7 +86,8 @@ class Handler(web.RequestHandler):
     def guard(self) -> None:
         """Host, cross-site and role checks, before any part of the request is acted on."""
         context = self.context
-        if not host_allowed(self.request.headers.get("Host", ""), context.own_hosts, context.config.server.allowed_hosts):
+        host = self.request.headers.get("Host", "")
+        if not host_allowed(host, context.own_hosts(), context.own_ports(), context.config.server.allowed_hosts):
             raise ProblemError(
                 421, "this daemon does not answer to that Host name", [Problem("Host", "add it to server.allowed_hosts")]
             )

@@ -26,7 +26,8 @@ class Context:
     engine: Engine
     hub: Hub
     clock: Callable[[], int]
-    own_hosts: frozenset[str]
+    own_hosts: Callable[[], frozenset[str]]
+    own_ports: Callable[[], frozenset[int]]
     own_origins: Callable[[], frozenset[str]]
     authenticate: Callable[[str | None], tuple[str, tuple[str, ...]] | None]
     ingest: Callable[[list[Event]], Awaitable[tuple[int, int]]]

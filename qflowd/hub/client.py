@@ -56,7 +56,7 @@ class Subscription:
         self.reading = True
 
     def next(self) -> Frame | None:
-        """The next frame to read; ``None`` (and ``reading`` off) when caught up. Raises LookupError when it fell out of the history."""
+        """The next frame to read; ``None`` (and ``reading`` off) when caught up. Raises LookupError when it is held no longer."""
         if self.pages is not None:
             frame = next(self.pages, None)
             if frame is not None:

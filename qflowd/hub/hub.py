@@ -16,6 +16,7 @@ from qflowd.hub.stream import Message, Stream, StreamView
 
 BATCH_SECONDS = 0.05
 DASHBOARD_FRESH_MS = 250
+CLOSE_REASON_BYTES = 123
 HEARTBEAT_TIMEOUT = (1001, "Heartbeat timeout")
 
 Identity = tuple[str, Sequence[str]]
@@ -61,6 +62,7 @@ class Hub:
         self._rate = 0.0
         self._past = {"sent": 0, "bytes": 0, "conflated": 0}
         self._slow = 0
+        self._empty: asyncio.Event | None = None
 
     # Publishing
 
@@ -226,6 +228,8 @@ class Hub:
             self._past["sent"] += client.sent
             self._past["bytes"] += client.sent_bytes
             self._past["conflated"] += client.conflated
+        if not self._clients and self._empty is not None:
+            self._empty.set()
 
     def welcome(self, client: Client) -> Frame:
         """The first message."""
@@ -291,6 +295,7 @@ class Hub:
         """Say ``going_away`` to all and close with 1001; nobody is let in any more."""
         self.flush()
         self.closed = True
+        closing = reason.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")
         if self._due_timer is not None:
             self._due_timer.cancel()
             self._due_timer = None
@@ -298,18 +303,19 @@ class Hub:
             # Spread out, so that not all come back in the same moment.
             after = 1_000 + int(4_000 * self._chance())
             data = {"reason": reason, "reconnectAfterMs": after}
-            client.finish(reply("going_away", data, self.clock()), 1001, reason[:120])
+            client.finish(reply("going_away", data, self.clock()), 1001, closing)
 
-    async def drained(self, timeout: float) -> bool:
-        """Wait until all clients are gone, at most ``timeout`` seconds; those that stay are cut off (``False``)."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + timeout
-        while self._clients and loop.time() < end:
-            await asyncio.sleep(0.01)
-        left = list(self._clients.values())
-        for client in left:
-            client.wire.abort()
-        return not left
+    async def drained(self, seconds: float) -> bool:
+        """Wait until all clients are gone; those that are still there after ``seconds`` are cut off (``False``)."""
+        self._empty = asyncio.Event()
+        if self._clients:
+            try:
+                await asyncio.wait_for(self._empty.wait(), seconds)
+            except TimeoutError:
+                for client in list(self._clients.values()):
+                    client.wire.abort()
+                return False
+        return True
 
     # Figures
 

@@ -101,8 +101,13 @@ class Stream:
         self._snapshot_of = (-1, 0)
 
     def publish(self, data: Any, type: str, now: int) -> list[Message]:
-        """Number and keep ``data``: one object, or a list of items that becomes as few messages of 64 KiB as hold it."""
+        """Number and keep ``data``: one object, or a list of items (bare, or as ``{items: [...]}``).
+
+        A list becomes as few messages of at most 64 KiB as hold it, an empty one none.
+        """
         key = self.view.items
+        if key is not None and isinstance(data, dict) and data.keys() == {key}:
+            data = data[key]
         if not isinstance(data, list | tuple):
             return [self._append(type, now, [Item(data, self._keys)], alone=True)]
         items = [Item(value, self._keys) for value in data]
@@ -171,7 +176,7 @@ class Stream:
         return self._snapshot
 
     def pages(self, items: list[Item], wanted: Filter, seq: int, now: int) -> Iterator[Frame]:
-        """Snapshot messages of at most 64 KiB (one item alone may be larger); at least one, and only the last has ``more: false``."""
+        """Snapshot messages of at most 64 KiB (one item alone may be larger); the last, and only it, has ``more: false``."""
         if wanted.key:
             items = [item for item in items if wanted.passes(item.fields)]
         if self._page_key is None:

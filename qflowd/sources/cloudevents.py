@@ -17,16 +17,14 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from qflowd.model import Event, Problem, Rejection
+from qflowd.sources.payload import MAX_DEPTH, Refused, is_json, media_type, plain, read_data, shallow
 from qflowd.sources.types import EXTRA, SCHEMAS, Id, explain, problems
 
-MAX_DEPTH = 64
-"""Deepest nesting of objects and lists in one event."""
 AHEAD = 86_400_000
 """How far ahead of the daemon's clock an event's time may be, in ms."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_OPEN = frozenset(b"{[")
 
 Text = Annotated[str, Meta(max_length=1024)]
 Time = Annotated[datetime, Meta(tz=True)]
@@ -75,12 +73,6 @@ class _Envelope(Struct, gc=False):
     data: Any = None
 
 
-class _Refused(Exception):
-    def __init__(self, *errors: Problem) -> None:
-        super().__init__(errors)
-        self.errors = list(errors)
-
-
 _decode_cloud = msgspec.json.Decoder(_Cloud).decode
 _decode_any = msgspec.json.Decoder().decode
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
@@ -92,7 +84,7 @@ def translate(body: bytes, content_type: str, headers: Mapping[str, str], now: i
 
     Raises :class:`MalformedBody` where no event can be told apart from another; else each event stands for itself.
     """
-    media, charset = _media(content_type)
+    media, charset = media_type(content_type)
     lower = {name.lower(): value for name, value in headers.items() if name[:3].lower() == "ce-"}
     if charset not in ("utf-8", "utf8", "us-ascii", ""):
         try:
@@ -124,21 +116,11 @@ def translate(body: bytes, content_type: str, headers: Mapping[str, str], now: i
         "application/x-ndjson, application/json, or ce-* headers"))
 
 
-def _media(content_type: str) -> tuple[str, str]:
-    media, _, rest = content_type.partition(";")
-    charset = ""
-    for part in rest.split(";"):
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "charset":
-            charset = value.strip().strip('"').lower()
-    return media.strip().lower(), charset
-
-
 def _check(body: bytes) -> None:
     try:
         msgspec.json.decode(body, type=Raw)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise MalformedBody(Problem("", f"not JSON: {_plain(error)}")) from None
+        raise MalformedBody(Problem("", f"not JSON: {plain(error)}")) from None
 
 
 def _elements(body: bytes) -> list[bytes]:
@@ -147,7 +129,7 @@ def _elements(body: bytes) -> list[bytes]:
     except msgspec.ValidationError:
         raise MalformedBody(Problem("", "a batch is a JSON list of CloudEvents")) from None
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise MalformedBody(Problem("", f"not JSON: {_plain(error)}")) from None
+        raise MalformedBody(Problem("", f"not JSON: {plain(error)}")) from None
 
 
 def _translate(texts: Iterable[bytes], now: int) -> Translated:
@@ -160,7 +142,7 @@ def _translate(texts: Iterable[bytes], now: int) -> Translated:
         try:
             # Fewer openings than the bound cannot nest deeper than it, and counting is far cheaper than walking.
             if text.count(b"{") + text.count(b"[") > MAX_DEPTH:
-                _shallow(text)
+                shallow(text)
             cloud = _decode_cloud(text)
             data = cloud.data
             moment = cloud.time
@@ -177,33 +159,11 @@ def _translate(texts: Iterable[bytes], now: int) -> Translated:
         except (msgspec.DecodeError, RecursionError, UnicodeError):
             try:
                 events.append(_slowly(text, now))
-            except _Refused as refused:
+            except Refused as refused:
                 rejected.append(Rejection(index, refused.errors))
-        except _Refused as refused:
+        except Refused as refused:
             rejected.append(Rejection(index, refused.errors))
     return Translated(events, rejected, index + 1)
-
-
-def _shallow(text: bytes) -> None:
-    """Refuses text nested deeper than ``MAX_DEPTH``; brackets inside strings do not count."""
-    depth = 0
-    inside = escaped = False
-    for byte in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                inside = False
-        elif byte == 0x22:
-            inside = True
-        elif byte in _OPEN:
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise _Refused(Problem("", f"nested deeper than {MAX_DEPTH} levels"))
-        elif byte in (0x7D, 0x5D):
-            depth -= 1
 
 
 def _slowly(text: bytes, now: int) -> Event:
@@ -211,13 +171,13 @@ def _slowly(text: bytes, now: int) -> Event:
     try:
         raw = _decode_any(text)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise _Refused(Problem("", f"not JSON: {_plain(error)}")) from None
+        raise Refused(Problem("", f"not JSON: {plain(error)}")) from None
     return _from_mapping(raw, now)
 
 
 def _from_mapping(raw: Any, now: int) -> Event:
     if not isinstance(raw, dict):
-        raise _Refused(Problem("", "must be an object: a CloudEvent or a Qflow envelope"))
+        raise Refused(Problem("", "must be an object: a CloudEvent or a Qflow envelope"))
     envelope = "eventId" in raw and "specversion" not in raw
     shape = _Envelope if envelope else _Cloud
     wrong = explain(raw, shape, "")
@@ -225,7 +185,7 @@ def _from_mapping(raw: Any, now: int) -> Event:
         kind = raw.get("type")
         if isinstance(kind, str) and "data_base64" not in raw:
             wrong += problems(kind, raw.get("data"))
-        raise _Refused(*wrong)
+        raise Refused(*wrong)
     if not envelope:
         return _event(_convert(raw, _Cloud), now)
     given = _convert(raw, _Envelope)
@@ -242,16 +202,17 @@ def _event(cloud: _Cloud, now: int) -> Event:
     data = cloud.data
     if cloud.data_base64 is not None:
         if data is not None:
-            raise _Refused(Problem("data_base64", "only one of data and data_base64 may be given"))
+            raise Refused(Problem("data_base64", "only one of data and data_base64 may be given"))
         try:
             held = base64.b64decode(cloud.data_base64, validate=True)
         except (binascii.Error, ValueError):
-            raise _Refused(Problem("data_base64", "is not base64")) from None
-        data = _data(held, _media(cloud.datacontenttype or "application/json")[0], "data_base64")
-    elif isinstance(data, str) and cloud.datacontenttype and cloud.type in SCHEMAS:
-        # Some senders hold their JSON as text; the content type says it is JSON.
-        if _is_json(_media(cloud.datacontenttype)[0]) and data[:1] in "{[":
-            data = _data(data.encode(), "application/json", "data")
+            raise Refused(Problem("data_base64", "is not base64")) from None
+        data = read_data(held, media_type(cloud.datacontenttype or "application/json")[0], "data_base64")
+    elif isinstance(data, str) and cloud.type in SCHEMAS and data[:1] == "{" and (
+        is_json(media_type(cloud.datacontenttype or "")[0])
+    ):
+        # Some senders hold their JSON as text.
+        data = read_data(data.encode(), "application/json", "data")
     time = None if cloud.time is None else (cloud.time - _EPOCH) // _MS
     return _finish(cloud.source, cloud.id, cloud.type, time, data, cloud.actor, cloud.subject or "", now, "time")
 
@@ -267,7 +228,7 @@ def _finish(source: str, name: str, kind: str, time: int | None, data: Any, acto
     elif time < 0:
         wrong.insert(0, Problem(time_path, "is before 1970"))
     if wrong:
-        raise _Refused(*wrong)
+        raise Refused(*wrong)
     if data is None:
         data = {}
     elif not isinstance(data, dict):
@@ -277,27 +238,6 @@ def _finish(source: str, name: str, kind: str, time: int | None, data: Any, acto
     return Event(source, name, kind, time, data, subject)
 
 
-def _is_json(media: str) -> bool:
-    return media in ("", "application/json", "text/json") or media.endswith("+json")
-
-
-def _data(held: bytes, media: str, path: str) -> Any:
-    """Bytes as the content type says: JSON is read, text is kept, anything else stays base64."""
-    if _is_json(media):
-        if not held.strip():
-            return None
-        if held.count(b"{") + held.count(b"[") > MAX_DEPTH:
-            _shallow(held)
-        try:
-            return _decode_any(held)
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            raise _Refused(Problem(path, f"not JSON: {_plain(error)}")) from None
-    try:
-        return held.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(held).decode()}
-
-
 def _binary(body: bytes, content_type: str, media: str, headers: Mapping[str, str], now: int) -> Translated:
     """Binary mode: attributes in ``ce-*`` headers (percent-encoded), the data is the body."""
     raw: dict[str, Any] = {name[3:]: _header(value) for name, value in headers.items()}
@@ -305,9 +245,9 @@ def _binary(body: bytes, content_type: str, media: str, headers: Mapping[str, st
     raw.pop("data_base64", None)
     raw["datacontenttype"] = content_type
     try:
-        raw["data"] = _data(body, media, "data")
+        raw["data"] = read_data(body, media, "data")
         return Translated([_from_mapping(raw, now)], [], 1)
-    except _Refused as refused:
+    except Refused as refused:
         return Translated([], [Rejection(0, refused.errors)], 1)
 
 
@@ -316,7 +256,3 @@ def _header(value: str) -> str:
     if len(value) >= 2 and value[0] == '"' == value[-1]:
         value = value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     return unquote(value)
-
-
-def _plain(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -58,9 +58,8 @@ def daemon():
 
 def test_flow_and_nested_steps(daemon: Daemon, tmp_path: Path):
     client = Client(daemon.url, "secret", spool=tmp_path)
-    with client.flow("nightly", labels={"a": 1}, trigger="schedule") as run:
-        with run.step("outer") as outer, run.step("inner"):
-            run.progress(7)
+    with client.flow("nightly", labels={"a": 1}, trigger="schedule") as run, run.step("outer") as outer, run.step("inner"):
+        run.progress(7)
     client.close()
     kinds = [e["type"].removeprefix("q.qflow.exec.") for e in daemon.events]
     assert kinds == ["started.v1", "step.dispatched.v1", "step.dispatched.v1", "progress.v1", "step.completed.v1",
@@ -102,7 +101,8 @@ def test_down_spools_and_the_next_client_sends(daemon: Daemon, tmp_path: Path):
 
 
 def test_rejected_are_warned_of_and_not_kept(daemon: Daemon, tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    daemon.status, daemon.answer = 400, {"rejected": [{"index": 0, "errors": [{"path": "data.flowId", "message": "is required"}]}]}
+    daemon.status = 400
+    daemon.answer = {"rejected": [{"index": 0, "errors": [{"path": "data.flowId", "message": "is required"}]}]}
     client = Client(daemon.url, spool=tmp_path)
     with caplog.at_level(logging.WARNING):
         client.emit("x")

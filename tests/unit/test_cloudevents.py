@@ -47,7 +47,8 @@ def test_binary_percent_decoding():
     got = one(b'{"executionId":"x","flowId":"f"}', "application/json", ce_specversion="1.0", ce_id="a%20b", ce_source="/%C3%A9",
               ce_type="q.qflow.exec.started.v1").events[0]
     assert (got.id, got.source, got.time) == ("a b", "/é", NOW)
-    assert one(b"hello", "text/plain", ce_specversion="1.0", ce_id="1", ce_source="s", ce_type="t").events[0].data == {"value": "hello"}
+    text = one(b"hello", "text/plain", ce_specversion="1.0", ce_id="1", ce_source="s", ce_type="t")
+    assert text.events[0].data == {"value": "hello"}
 
 
 def test_plain_json_list_and_base64():
@@ -61,7 +62,8 @@ def test_plain_json_list_and_base64():
 @pytest.mark.parametrize(("changes", "path"), [
     ({"specversion": "0.3"}, "specversion"), ({"id": ""}, "id"), ({"id": "x" * 1025}, "id"), ({"source": None}, "source"),
     ({"time": "2026-11-26T06:00:00Z"}, "time"), ({"time": "yesterday"}, "time"), ({"time": "2026-11-24T06:00:00"}, "time"),
-    ({"data": None}, "data"), ({"data": []}, "data"), ({"data": {"executionId": "x", "flowId": "f", "labels": {"a": []}}}, "data.labels"),
+    ({"data": None}, "data"), ({"data": []}, "data"),
+    ({"data": {"executionId": "x", "flowId": "f", "labels": {"a": []}}}, "data.labels"),
     ({"type": "q.qflow.exec.completed.v1", "data": {"executionId": "x", "status": "done"}}, "data.status"),
     ({"type": "q.qflow.exec.progress.v1", "data": {"executionId": "x", "progress": 2}}, "data.progress"),
     ({"type": "q.qflow.exec.step.completed.v1", "data": {"executionId": "x", "stepId": "s", "status": "success",

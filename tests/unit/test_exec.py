@@ -4,13 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.unit.test_client import Daemon
 
-MAIN = "import argparse,sys\nfrom qflowd.cli import exec as e\np=argparse.ArgumentParser()\ne.add(p.add_subparsers())\na=p.parse_args()\nsys.exit(a.run(a))"
+MAIN = """import argparse, sys
+from qflowd.cli import exec as e
+p = argparse.ArgumentParser()
+e.add(p.add_subparsers())
+a = p.parse_args()
+sys.exit(a.run(a))"""
 ROOT = str(Path(__file__).resolve().parents[2])
 
 
@@ -41,6 +47,10 @@ def test_failing_command(daemon: Daemon, tmp_path: Path):
 def test_signals_pass_through(daemon: Daemon, tmp_path: Path):
     child = start(daemon.url, tmp_path, "sh", "-c", "echo up; exec sleep 30")
     assert child.stdout is not None and child.stdout.readline() == b"up\n"
+    deadline = time.monotonic() + 1.0
+    while not daemon.events and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert daemon.events[0]["type"] == "q.qflow.exec.started.v1"
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=20)
     assert child.returncode == 128 + signal.SIGTERM
@@ -53,3 +63,9 @@ def test_statuses_while_down(tmp_path: Path, command: str, code: int):
     child.communicate(timeout=20)
     assert child.returncode == code
     assert sum(p.read_bytes().count(b"\n") for p in tmp_path.glob("*.ndjson")) == 4
+
+
+def test_spooled_events_go_out_with_the_next_run(daemon: Daemon, tmp_path: Path):
+    start("http://127.0.0.1:1", tmp_path, "true").communicate(timeout=20)
+    start(daemon.url, tmp_path, "true").communicate(timeout=20)
+    assert len({e["data"]["executionId"] for e in daemon.events}) == 2 and not list(tmp_path.glob("*.ndjson*"))

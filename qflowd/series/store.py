@@ -1,0 +1,151 @@
+"""The newest hour of every series in memory, one slot a second."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+
+from qflowd.model import Sample
+from qflowd.series.matcher import Matcher
+
+LATE = 60_000
+EMPTY = 0xFFFF
+STALE = 0x8000
+"""Added to a slot's milliseconds where the point is a staleness marker, so that a measured NaN stays a value."""
+
+
+class Series:
+    """One ring: per second a value and the milliseconds within it. It doubles from 64 slots up to ``seconds``."""
+
+    __slots__ = ("name", "labels", "newest", "_first", "_limit", "_size", "_values", "_millis")
+
+    def __init__(self, name: str, labels: dict[str, str], seconds: int) -> None:
+        self.name, self.labels, self._limit = name, labels, seconds
+        self._size = min(64, seconds)
+        self.newest = self._first = -1
+        self._values = array("d", bytes(8 * self._size))
+        self._millis = array("H", [EMPTY]) * self._size
+
+    def _grow(self, need: int) -> None:
+        old, values, millis = self._size, self._values, self._millis
+        size = old
+        while size < need and size < self._limit:
+            size = min(size * 2, self._limit)
+        self._size, self._values, self._millis = size, array("d", bytes(8 * size)), array("H", [EMPTY]) * size
+        last = self.newest // 1000
+        for second in range(max(self._first, last - old + 1), last + 1):
+            self._values[second % size], self._millis[second % size] = values[second % old], millis[second % old]
+
+    def put(self, time: int, value: float | None) -> bool:
+        """Sets the slot of ``time`` (ms); false where it is older than the ring."""
+        second, milli = divmod(time, 1000)
+        last = self.newest // 1000
+        if self.newest < 0:
+            self._first = last = second
+        if second <= last - self._limit:
+            return False
+        first = max(min(self._first, second), max(last, second) - self._limit + 1)
+        if max(last, second) - first + 1 > self._size:
+            self._grow(max(last, second) - first + 1)
+        size = self._size
+        for gap in range(max(last + 1, second - size + 1), second):
+            self._millis[gap % size] = EMPTY
+        self._first = first
+        self.newest = max(self.newest, time)
+        self._values[second % size] = 0.0 if value is None else value
+        self._millis[second % size] = milli | STALE if value is None else milli
+        return True
+
+    def at(self, time: int, lookback: int = 300_000) -> float | None:
+        """The newest value in ``(time - lookback, time]``; ``None`` without one, or where the series ended."""
+        if self.newest < 0:
+            return None
+        for second in range(min(time, self.newest) // 1000, max(self._first, (time - lookback) // 1000) - 1, -1):
+            milli = self._millis[second % self._size]
+            if milli == EMPTY:
+                continue
+            stamp = second * 1000 + (milli & 0x3FF)
+            if stamp <= time - lookback:
+                return None
+            if stamp <= time:
+                return None if milli & STALE else self._values[second % self._size]
+        return None
+
+    def window(self, start: int, end: int) -> tuple[list[int], list[float]]:
+        """Times and values in ``(start, end]``, as Prometheus's ranges are; markers left out."""
+        times: list[int] = []
+        values: list[float] = []
+        if self.newest < 0:
+            return times, values
+        for second in range(max(self._first, start // 1000), min(end, self.newest) // 1000 + 1):
+            milli = self._millis[second % self._size]
+            if milli & STALE:
+                continue
+            stamp = second * 1000 + milli
+            if start < stamp <= end:
+                times.append(stamp)
+                values.append(self._values[second % self._size])
+        return times, values
+
+
+class SeriesStore:
+    """All series, at most ``limit``."""
+
+    def __init__(self, *, limit: int = 2000, seconds: int = 3600) -> None:
+        self.limit, self.seconds = limit, seconds
+        self.refused = self.late = 0
+        self._series: dict[str, dict[tuple[tuple[str, str], ...], Series]] = {}
+        self._count = 0
+        self._fresh: dict[int, tuple[Series, list[int], list[float | None]]] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _of(self, name: str, labels: dict[str, str]) -> Series | None:
+        key = tuple(sorted(labels.items()))
+        found = self._series.get(name, {}).get(key)
+        if found is None and self._count < self.limit:
+            found = self._series.setdefault(name, {})[key] = Series(name, dict(labels), self.seconds)
+            self._count += 1
+        return found
+
+    def add(self, sample: Sample) -> bool:
+        """False where the series is refused (limit) or the point is more than 60 s behind its series."""
+        series = self._of(sample.name, sample.labels)
+        if series is None:
+            self.refused += 1
+            return False
+        if sample.time < series.newest - LATE or not series.put(sample.time, sample.value):
+            self.late += 1
+            return False
+        fresh = self._fresh.get(id(series))
+        if fresh is None:
+            fresh = self._fresh[id(series)] = (series, [], [])
+        fresh[1].append(sample.time)
+        fresh[2].append(sample.value)
+        return True
+
+    def select(self, name: str | None, matchers: Sequence[Matcher]) -> list[Series]:
+        found: list[Series] = []
+        for own, group in self._series.items():
+            if name is not None and own != name:
+                continue
+            for series in group.values():
+                if all(one.matches_value(own) if one.name == "__name__" else one.matches(series.labels) for one in matchers):
+                    found.append(series)
+        return found
+
+    def drain(self) -> list[tuple[str, dict[str, str], list[int], list[float | None]]]:
+        """The points added since the last drain: (name, labels, times, values) per series."""
+        fresh, self._fresh = self._fresh, {}
+        return [(series.name, series.labels, times, values) for series, times, values in fresh.values()]
+
+    def load(self, name: str, labels: dict[str, str], times: Sequence[int], values: Sequence[float | None]) -> None:
+        """Refills a ring from disk; these points are not drained again."""
+        series = self._of(name, labels)
+        if series is None:
+            self.refused += 1
+            return
+        for time, value in zip(times, values, strict=True):
+            series.put(time, None if value is not None and math.isnan(value) else value)

@@ -1,0 +1,208 @@
+"""The storage's threads: one that writes, committing all that waits at once, and one that reads."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from qflowd.model import Event
+from qflowd.storage import read, write
+from qflowd.storage.rows import Appended, Batch, ExecutionRow, QueueFull, Retained, SeriesPoints, StorageError
+from qflowd.storage.schema import connect
+from qflowd.storage.seen import Seen
+
+T = TypeVar("T")
+Job = tuple[Callable[[], Any], "Future[Any]", int]
+
+
+class Storage:
+    """All results are futures; errors of SQLite arrive in them as `StorageError`."""
+
+    def __init__(self, path: Path, *, synchronous: str = "FULL", queue_limit: int = 50_000, clock: Callable[[], int]) -> None:
+        self.path, self.file = path, path / "qflowd.db"
+        self.synchronous, self.queue_limit, self.clock = synchronous, queue_limit, clock
+        self._jobs: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._waiting = self._commits = 0
+        self._seconds = 0.0
+        self._closing = False
+        self._added: list[int] = []
+        self._lock: TextIO | None = None
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Lock, make or migrate the file, start the threads. Raises `StorageError`."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "qflowd.lock").open("a")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._unlock()
+            raise StorageError(f"{self.path} is in use by another qflowd; stop it or choose another storage.path") from None
+        except OSError as error:
+            self._unlock()
+            raise StorageError(f"cannot write in {self.path}: {error.strerror}; check the directory's owner and mode") from error
+        try:
+            self._db = connect(self.file, self.synchronous)
+            self._seen = Seen(self.path / "seen", self._db)
+        except (StorageError, sqlite3.Error, OSError) as error:
+            self._unlock()
+            raise error if isinstance(error, StorageError) else StorageError(f"cannot open {self.file}: {error}") from error
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='events'").fetchone()
+        self._last: int = row[0] if row else 0
+        self._ro = sqlite3.connect(f"{self.file.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        self._pool = ThreadPoolExecutor(1, "qflowd-read")
+        self._thread = threading.Thread(target=self._run, name="qflowd-write", daemon=True)
+        self._thread.start()
+
+    def _unlock(self) -> None:
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def _put(self, work: Callable[[], T], count: int = 0) -> Future[T]:
+        future: Future[T] = Future()
+        with self._wake:
+            if self._closing or not self._thread:
+                raise StorageError("the storage is closed")
+            if count and self._waiting + count > self.queue_limit:
+                raise QueueFull(f"{self._waiting} events wait to be committed; try again later")
+            self._waiting += count
+            self._jobs.append((work, future, count))
+            self._wake.notify()
+        return future
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._jobs and not self._closing:
+                    self._wake.wait()
+                jobs, self._jobs = list(self._jobs), deque()
+            if not jobs:
+                return
+            if not self._commit(jobs) and len(jobs) > 1:
+                for job in jobs:
+                    self._commit([job])
+            with self._wake:
+                self._waiting -= sum(count for _, _, count in jobs)
+
+    def _commit(self, jobs: list[Job]) -> bool:
+        """One transaction. A failure of several is left to be tried one by one, of one is told to its future."""
+        began, last, results = time.monotonic(), self._last, []
+        self._added = []
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            results = [work() for work, _, _ in jobs]
+            self._db.execute("COMMIT")
+        except Exception as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._last = last
+            self._seen.hot.difference_update(self._added)
+            if len(jobs) == 1:
+                told = StorageError(f"cannot store in {self.file}: {error}")
+                told.__cause__ = error
+                jobs[0][1].set_exception(told)
+            return False
+        self._commits += 1
+        self._seconds += time.monotonic() - began
+        for (_, future, _), result in zip(jobs, results, strict=True):
+            future.set_result(result)
+        self._seen.last = self._last
+        try:
+            self._seen.settle()
+        except OSError:
+            pass  # the hot set keeps them, and the next commit tries again
+        return True
+
+    def append(self, events: Sequence[Event], want: Collection[str] = ()) -> Future[Appended]:
+        """Store what is new; resolved when it is committed. Raises `QueueFull`."""
+
+        def work() -> Appended:
+            new, rows = write.fresh(events, self._seen, self._added)
+            self._last = write.events(self._db, rows, self._last, self.clock())
+            return Appended(new, self._last, read.records(self._db, want))
+
+        return self._put(work, len(events))
+
+    def save(self, batch: Batch) -> Future[None]:
+        """Commit the whole batch or nothing."""
+        return self._put(lambda: write.save(self._db, batch))
+
+    def retain(self, now: int, retention: Mapping[str, int], max_bytes: int) -> Future[Retained]:
+        """Remove one slice of what is too old or too much. ``retention``: events, executions, points, 10s, 1m, 1h in ms."""
+
+        def work() -> Retained:
+            done = write.retain(self._db, now, retention, max_bytes)
+            bottom = self._db.execute("SELECT min(n) FROM events").fetchone()[0]
+            self._seen.forget(self._seen.first if bottom is None else bottom)
+            return done
+
+        return self._put(work)
+
+    def _get(self, work: Callable[..., T], *args: Any) -> Future[T]:
+        def told() -> T:
+            try:
+                return work(self._ro, *args)
+            except sqlite3.Error as error:
+                raise StorageError(f"cannot read {self.file}: {error}") from error
+
+        return self._pool.submit(told)
+
+    def documents(self, kind: str) -> Future[dict[str, bytes]]:
+        return self._get(read.documents, kind)
+
+    def history(self, kind: str, *, key: str | None = None, before: int | None = None, limit: int) -> Future[list[tuple[int, int, bytes]]]:
+        """Newest first; ``before`` is a rowid."""
+        return self._get(read.history, kind, key, before, limit)
+
+    def recent_executions(self, *, active_only: bool, limit: int) -> Future[list[bytes]]:
+        return self._get(read.recent, active_only, limit)
+
+    def executions(self, *, flow: str | None = None, status: Sequence[str] = (), tenant: str | None = None,
+                   start: int | None = None, end: int | None = None, text: str | None = None,
+                   cursor: tuple[int, str] | None = None, limit: int) -> Future[list[ExecutionRow]]:
+        """Newest start first; ``cursor`` is (start_time or 0, execution_id) of the last row of the page before."""
+        return self._get(read.executions, flow, status, tenant, start, end, text, cursor, limit)
+
+    def execution(self, execution_id: str) -> Future[bytes | None]:
+        return self._get(lambda db: read.records(db, [execution_id]).get(execution_id))
+
+    def events(self, *, execution_id: str | None = None, after_rowid: int | None = None, before_rowid: int | None = None,
+               limit: int, newest_first: bool = False) -> Future[list[tuple[int, Event]]]:
+        return self._get(read.events, execution_id, after_rowid, before_rowid, limit, newest_first)
+
+    def applied(self) -> Future[int]:
+        return self._get(read.applied)
+
+    def points(self, *, since: int) -> Future[list[SeriesPoints]]:
+        return self._get(read.points, since)
+
+    def stats(self) -> dict[str, float]:
+        """Commits, seconds spent in them, events waiting, bytes of the file with its log."""
+        size = sum(f.stat().st_size for f in (self.file, Path(f"{self.file}-wal")) if f.exists())
+        return {"commits": self._commits, "commitSeconds": self._seconds, "queueDepth": self._waiting, "bytes": size}
+
+    def close(self) -> None:
+        """Commit what waits, checkpoint, and let go of the lock. May be called twice."""
+        with self._wake:
+            if self._closing or not self._thread:
+                return
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self._pool.shutdown()
+        self._ro.close()
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            pass  # the log stays and is read at the next start
+        self._db.close()
+        self._unlock()

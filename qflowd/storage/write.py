@@ -1,0 +1,119 @@
+"""What the writer thread does within a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from qflowd.model import Event
+from qflowd.storage.rows import Batch, Retained, SeriesPoints
+from qflowd.storage.seen import Seen, hash_of
+
+STEPS = {"10s": 10_000, "1m": 60_000, "1h": 3_600_000}
+ROWS, SLICE = 400, 2000
+ENCODER = msgspec.msgpack.Encoder()
+
+
+def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
+    """Multi-row statements: `executemany` takes the GIL anew for each row."""
+    for at in range(0, len(rows), ROWS):
+        part = rows[at : at + ROWS]
+        row = f"({','.join('?' * len(part[0]))})"
+        db.execute(f"{head} VALUES {','.join([row] * len(part))} {tail}", [value for line in part for value in line])
+
+
+def fresh(events: Iterable[Event], seen: Seen, added: list[int]) -> tuple[list[bool], list[tuple[int, Event]]]:
+    """Which events are new, and those with their hashes; the hashes join ``seen`` and ``added`` (for a rollback)."""
+    new, rows = [], []
+    for event in events:
+        value = hash_of(event.source, event.id)
+        is_new = value not in seen
+        new.append(is_new)
+        if is_new:
+            seen.hot.add(value)
+            added.append(value)
+            rows.append((value, event))
+    return new, rows
+
+
+def events(db: sqlite3.Connection, rows: Sequence[tuple[int, Event]], last: int, now: int) -> int:
+    """Insert after rowid ``last``; returns the last rowid."""
+    lines = []
+    for number, (value, event) in enumerate(rows, last + 1):
+        execution = event.data.get("executionId")
+        lines.append((number, value, now, event.time, execution if isinstance(execution, str) else None, ENCODER.encode(event)))
+    insert(db, "INSERT INTO events(n, hash, received, time, execution_id, body)", lines)
+    return last + len(rows)
+
+
+def save(db: sqlite3.Connection, batch: Batch) -> None:
+    insert(db, "INSERT OR REPLACE INTO executions(execution_id, flow_id, status, tenant, start_time, begun, end_time, text, record)",
+           [(e.execution_id, e.flow_id, e.status, e.tenant, e.start_time, e.start_time or 0, e.end_time, e.text, e.record)
+            for e in batch.executions])
+    if batch.applied:
+        db.execute("INSERT OR REPLACE INTO meta VALUES('applied', ?)", (batch.applied,))
+    for kind, key, body in batch.documents:
+        if body is None:
+            db.execute("DELETE FROM documents WHERE kind=? AND key=?", (kind, key))
+        else:
+            db.execute("INSERT OR REPLACE INTO documents VALUES(?, ?, ?)", (kind, key, body))
+    insert(db, "INSERT INTO history(kind, key, time, body)", list(batch.history))
+    if any(p.times for p in batch.points):
+        last = max(t for p in batch.points for t in p.times)
+        db.execute("INSERT INTO blocks(last, body) VALUES(?, ?)", (last, ENCODER.encode(batch.points)))
+        _roll(db, batch.points)
+
+
+def _roll(db: sqlite3.Connection, points: Sequence[SeriesPoints]) -> None:
+    rows = []
+    for series in points:
+        key = (series.name, msgspec.json.encode(series.labels, order="deterministic").decode())
+        db.execute("INSERT OR IGNORE INTO series(name, labels) VALUES(?, ?)", key)
+        number = db.execute("SELECT n FROM series WHERE name=? AND labels=?", key).fetchone()[0]
+        for step in STEPS.values():
+            buckets: dict[int, list[tuple[int, float]]] = {}
+            for when, value in zip(series.times, series.values, strict=True):
+                if value is not None:
+                    buckets.setdefault(when // step * step, []).append((when, value))
+            for bucket, pairs in buckets.items():
+                values = [value for _, value in pairs]
+                when, value = max(pairs, key=lambda pair: pair[0])
+                rows.append((step, bucket, number, min(values), max(values), sum(values), len(values), value, when))
+    insert(db, "INSERT INTO rollups", rows, "ON CONFLICT DO UPDATE SET min=min(min, excluded.min), max=max(max, excluded.max),"
+           " sum=sum+excluded.sum, count=count+excluded.count,"
+           " last=CASE WHEN excluded.last_time>=last_time THEN excluded.last ELSE last END, last_time=max(last_time, excluded.last_time)")
+
+
+def used(db: sqlite3.Connection) -> int:
+    """Bytes of pages that hold something."""
+    page, pages, free = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count"))
+    return int(page * (pages - free))
+
+
+def retain(db: sqlite3.Connection, now: int, retention: Mapping[str, int], max_bytes: int) -> Retained:
+    def cut(sql: str, *values: object) -> int:
+        return db.execute(sql, (*values, SLICE)).rowcount
+
+    gone = executions = points = oversize = 0
+    if "events" in retention:
+        gone = cut("DELETE FROM events WHERE n IN (SELECT n FROM (SELECT n, received FROM events ORDER BY n LIMIT ?2) WHERE received < ?1)",
+                   now - retention["events"])
+    if "executions" in retention:
+        executions = cut("DELETE FROM executions WHERE rowid IN (SELECT rowid FROM executions WHERE end_time < ? ORDER BY end_time LIMIT ?)",
+                         now - retention["executions"])
+    full = [executions == SLICE, gone == SLICE]
+    removed = cut("DELETE FROM blocks WHERE n IN (SELECT n FROM blocks WHERE last < ? LIMIT ?)", now - retention.get("points", 3_600_000))
+    points, full = removed, [*full, removed == SLICE]
+    for name, step in STEPS.items():
+        if name in retention:
+            removed = cut("DELETE FROM rollups WHERE (step, time, series) IN"
+                          " (SELECT step, time, series FROM rollups WHERE step=? AND time<? ORDER BY time LIMIT ?)", step, now - retention[name])
+            points, full = points + removed, [*full, removed == SLICE]
+    if max_bytes and used(db) > max_bytes:
+        oversize = cut("DELETE FROM events WHERE n IN (SELECT n FROM events ORDER BY n LIMIT ?)")
+        full.append(oversize > 0 and used(db) > max_bytes)
+    db.execute("PRAGMA incremental_vacuum(500)").fetchall()
+    return Retained(gone + oversize, executions, points, oversize, any(full))
