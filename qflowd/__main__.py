@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
+from collections.abc import Iterable
 
 from qflowd import __version__
 from qflowd.cli import COMMANDS
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands."""
+def parser(names: Iterable[str]) -> argparse.ArgumentParser:
+    """A parser for the commands ``names``."""
     found = argparse.ArgumentParser(prog="qflowd", description="Shows operators what their flows are doing right now.")
     found.add_argument("--version", action="version", version=f"qflowd {__version__}")
     subparsers = found.add_subparsers(metavar="COMMAND", required=True)
-    for add in COMMANDS:
-        add(subparsers)
+    for name in names:
+        module, function = COMMANDS[name]
+        getattr(importlib.import_module(f"qflowd.cli.{module}"), function)(subparsers)
     return found
 
 
@@ -24,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "--version")):
         given = ["run", *given]
-    options = parser().parse_args(given)
+    options = parser([given[0]] if given[0] in COMMANDS else COMMANDS).parse_args(given)
     try:
         return int(options.run(options))
     except KeyboardInterrupt:

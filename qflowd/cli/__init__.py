@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from qflowd.cli import check_config, control, emit, exec, run
-
-COMMANDS = (run.add, check_config.add, exec.add, emit.add, control.add_reload, control.add_token, run.add_version)
-"""One line a command: what adds it to the parser."""
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("run", "add"),
+    "check-config": ("check_config", "add"),
+    "exec": ("exec", "add"),
+    "emit": ("emit", "add"),
+    "reload": ("control", "add_reload"),
+    "token": ("control", "add_token"),
+    "version": ("run", "add_version"),
+}
+"""One line a command: its module, and what adds it to the parser. Only the module that is called is imported, so that
+``qflowd exec`` starts its command without delay."""

@@ -97,7 +97,7 @@ class Daemon:
         self.host = HostSampler()
         self.notifier = Notifier.from_environment()
         self.lag = LagMeter()
-        self.tokens = TokenBook(self.storage, Path(config.storage.path), self.clock)
+        self.tokens = TokenBook(self.storage, config.storage.path, self.clock)
         self.servers: list[httpserver.HTTPServer] = []
         self.callbacks: list[PeriodicCallback] = []
         self.sockets: dict[str, list[socket.socket]] = {}
@@ -124,7 +124,8 @@ class Daemon:
             server = httpserver.HTTPServer(served, max_body_size=8 << 20, max_buffer_size=16 << 20, idle_connection_timeout=300)
             server.add_sockets(sockets)
             self.servers.append(server)
-        self.servers.append(control.serve(Path(config.storage.path) / "control.sock", {"reload": self.control_reload, **self.tokens.calls()}))
+        calls: dict[str, control.Call] = {"reload": self.control_reload, **self.tokens.calls()}
+        self.servers.append(control.serve(config.storage.path / "control.sock", calls))
         self.listening = True
         self.lag.start()
         self.every(config.sampling.interval, self.sample)
@@ -329,9 +330,8 @@ class Daemon:
             if not (rows or blocks or documents or history):
                 return
             try:
-                await asyncio.wrap_future(
-                    self.storage.save(Batch(executions=rows, applied=applied, points=blocks, documents=list(documents), history=list(history)))
-                )
+                batch = Batch(executions=rows, applied=applied, points=blocks, documents=list(documents), history=list(history))
+                await asyncio.wrap_future(self.storage.save(batch))
             except StorageError as error:
                 self.state.touch(row.execution_id for row in rows)
                 self.storage_failed(error)
@@ -465,8 +465,8 @@ class Daemon:
             ("slow_consumers_closed_total", {}, hub["slowConsumers"]),
             ("executions_active", {}, len(self.state.active())),
             ("journal_commits_total", {}, journal["commits"]),
-            ("journal_commit_seconds_total", {}, journal["commit_seconds"]),
-            ("journal_queue_events", {}, journal["queue"]),
+            ("journal_commit_seconds_total", {}, journal["commitSeconds"]),
+            ("journal_queue_events", {}, journal["queueDepth"]),
             ("journal_size_bytes", {}, journal["bytes"]),
             ("journal_errors_total", {}, self.storage_errors),
             ("series", {}, len(self.series)),
@@ -524,7 +524,7 @@ class Daemon:
             log.warning("not everything ended within %s s", GRACE)
         self.lag.stop()
         await asyncio.to_thread(self.storage.close)
-        (Path(self.loaded.config.storage.path) / "control.sock").unlink(missing_ok=True)
+        (self.loaded.config.storage.path / "control.sock").unlink(missing_ok=True)
         log.info("stopped")
         self.stopped.set()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 
 import msgspec
-from tornado import httputil, web
+from tornado import web
 
 from qflowd.handlers.context import Context
 from qflowd.model import Problem
@@ -23,7 +24,10 @@ CSP = (
     "frame-ancestors 'none'; form-action 'self'"
 )
 TIMES = frozenset(
-    {"startTime", "endTime", "estimatedEnd", "startsAt", "firedAt", "endsAt", "time", "lastEvaluation", "timestamp", "lastRun", "connectedAt", "lastSeen"}
+    {
+        *("startTime", "endTime", "estimatedEnd", "startsAt", "firedAt", "endsAt", "time", "timestamp"),
+        *("lastEvaluation", "lastRun", "connectedAt", "lastSeen", "newestSample"),
+    }
 )
 """Keys whose numbers are epoch milliseconds inside and ISO 8601 over REST."""
 
@@ -168,12 +172,12 @@ class Handler(web.RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
-        body: dict[str, Any] = {"type": "about:blank", "title": httputil.responses.get(status_code, "Error"), "status": status_code}
+        body: dict[str, Any] = {"type": "about:blank", "title": http.client.responses.get(status_code, "Error"), "status": status_code}
         errors: list[Problem] = []
         if isinstance(error, ProblemError):
             self.set_status(error.status)
             status_code = error.status
-            body |= {"title": httputil.responses.get(status_code, "Error"), "status": status_code, "detail": error.detail}
+            body |= {"title": http.client.responses.get(status_code, "Error"), "status": status_code, "detail": error.detail}
             errors = error.errors
             body |= error.extra
             if error.retry_after is not None:
@@ -189,9 +193,7 @@ class Handler(web.RequestHandler):
         self.finish(msgspec.json.encode(body))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if isinstance(value, ProblemError):
-            log.debug("%s %s: %s", self.request.method, self.request.path, value)
-        elif isinstance(value, web.HTTPError) and value.status_code < 500:
+        if isinstance(value, ProblemError) or (isinstance(value, web.HTTPError) and value.status_code < 500):
             log.debug("%s %s: %s", self.request.method, self.request.path, value)
         else:
             log.error("%s %s failed", self.request.method, self.request.path, exc_info=(typ, value, tb))

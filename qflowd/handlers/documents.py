@@ -38,6 +38,10 @@ class Reload(Handler):
         raise ProblemError(400, "the new configuration is wrong; the one before stays in force", problems)
 
 
+GROUP = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
+"""A group in the pattern of a route."""
+
+
 def openapi() -> dict[str, Any]:
     """The OpenAPI 3.1 document of what ``routes`` registers, shapes from the types in ``model``."""
     from qflowd.handlers.routes import API, METHODS
@@ -47,7 +51,9 @@ def openapi() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for pattern, handler in API:
         names = iter(["id", "verb"])
-        path = re.sub(r"\((?:[^()]|\([^()]*\))*\)", lambda found, names=names: "{" + next(names) + "}", pattern)
+        path = pattern
+        while (bare := GROUP.sub(lambda _: "{" + next(names) + "}", path, count=1)) != path:  # noqa: B023 -- called at once
+            path = bare
         entry: dict[str, Any] = {}
         if parameters := re.findall(r"\{(\w+)\}", path):
             entry["parameters"] = [

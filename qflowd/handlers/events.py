@@ -15,10 +15,6 @@ from qflowd.storage import QueueFull, StorageError
 
 log = logging.getLogger(__name__)
 
-LIMIT = 8 << 20
-"""Bytes of a body after inflating."""
-
-
 @web.stream_request_body
 class Events(Handler):
     """CloudEvents in all modes, NDJSON, and the Qflow envelope."""
@@ -26,12 +22,13 @@ class Events(Handler):
     roles = {"POST": "source"}
 
     def prepare(self) -> None:
+        self._limit = self.context.config.limits.max_body_size
         self._size = 0
         self._chunks: list[bytes] = []
         self._inflate: Any = None
         self._refusal: ProblemError | None = None
         # The refusal waits for the end of the body: answering before it is read would cut the sender's connection.
-        self.request.connection.set_max_body_size(4 * LIMIT)  # type: ignore[union-attr]
+        self.request.connection.set_max_body_size(4 * self.context.config.limits.max_body_size)  # type: ignore[union-attr]
         try:
             self.guard()
         except ProblemError as error:
@@ -47,13 +44,13 @@ class Events(Handler):
             return
         if self._inflate is not None:
             try:
-                chunk = self._inflate.decompress(chunk, LIMIT + 1 - self._size)
+                chunk = self._inflate.decompress(chunk, self._limit + 1 - self._size)
             except zlib.error as error:
                 self._refuse(ProblemError(400, "the gzip body is damaged", [Problem("", str(error))]))
                 return
         self._size += len(chunk)
-        if self._size > LIMIT or (self._inflate is not None and self._inflate.unconsumed_tail):
-            self._refuse(ProblemError(413, "the body is over 8 MiB after inflating; send smaller batches"))
+        if self._size > self._limit or (self._inflate is not None and self._inflate.unconsumed_tail):
+            self._refuse(ProblemError(413, f"the body is over {self._limit} bytes after inflating; send smaller batches"))
             return
         self._chunks.append(chunk)
 

@@ -1,0 +1,197 @@
+"""Alert rules: read from a mapping, with every mistake told where it stands."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from qflowd.alerts.template import TemplateError, template
+from qflowd.model import Problem, Rule, RuleSource
+from qflowd.series.promql import PromQLError, compile
+
+SEED_CHANNELS = frozenset({"dashboard", "webhook", "email", "slack", "sms"})
+SHOWN = frozenset({"source", "state", "lastValue", "lastEvaluation", "activeAlerts", "version", "warnings"})
+"""What the API adds to a rule that it shows: a rule read from it can be sent back as it is."""
+KEYS = (
+    "id name condition for keep_firing_for resolve_when severity channels cooldown no_data labels annotations enabled"
+).split()
+LONGEST = 366 * 86_400_000
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)"
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MISSING: Any = object()
+
+
+class RuleError(Exception):
+    """The rule cannot be used; ``problems`` are all of its mistakes."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{one.path}: {one.message}" for one in problems))
+        self.problems = problems
+
+
+def slug(name: str) -> str:
+    """An id made from a name: ``High CPU!`` → ``high_cpu``."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:100] or "rule"
+
+
+def _camel(key: str) -> str:
+    first, *rest = key.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def _duration(value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(f"(?:{_PART})+", value):
+        found = round(sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value)))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LONGEST:
+        found = round(value)
+    else:
+        raise ValueError("expected a number of milliseconds or a duration such as 5m or 1h30m")
+    if found > LONGEST:
+        raise ValueError("expected at most 366d")
+    return found
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > 10_000:
+        raise ValueError("expected a text that is not empty")
+    return value
+
+
+def _condition(value: Any) -> str:
+    try:
+        compile(_text(value))
+    except PromQLError as error:
+        raise ValueError(f"not a condition that can be evaluated: {error}") from None
+    return str(value)
+
+
+def _identity(value: Any) -> str:
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise ValueError("expected letters, digits and _ . : / -, at most 200 of them, as in high_cpu")
+    return value
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"expected one of {', '.join(allowed)}")
+        return str(value)
+
+    return check
+
+
+def _enabled(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "id": _identity,
+    "name": _text,
+    "condition": _condition,
+    "for": _duration,
+    "keep_firing_for": _duration,
+    "resolve_when": _condition,
+    "severity": _one_of("low", "medium", "high", "critical"),
+    "cooldown": _duration,
+    "no_data": _one_of("ok", "alert", "keep"),
+    "enabled": _enabled,
+}
+
+
+def _texts(value: Any, path: str, problems: list[Problem], *, labels: bool) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        problems.append(Problem(path, "expected a mapping of names to texts"))
+        return {}
+    found: dict[str, str] = {}
+    for key, text in value.items():
+        here = f"{path}.{key}"
+        if not isinstance(key, str) or not _LABEL.fullmatch(key) or (labels and key in ("alertname", "__name__")):
+            problems.append(Problem(here, "expected a name of letters, digits and _ (alertname is set by qflowd)"))
+        elif not isinstance(text, (str, int, float)) or len(str(text)) > 10_000:
+            problems.append(Problem(here, "expected a text"))
+        else:
+            try:
+                template(str(text))
+            except TemplateError as error:
+                problems.append(Problem(here, str(error)))
+            found[key] = str(text)
+    return found
+
+
+def _channels(value: Any, known: Collection[str], problems: list[Problem], warnings: list[str]) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        problems.append(Problem("channels", "expected a list of channel names"))
+        return ()
+    for index, name in enumerate(value):
+        if not isinstance(name, str):
+            problems.append(Problem(f"channels[{index}]", "expected the name of a channel"))
+        elif name in SEED_CHANNELS and name != "dashboard" and name not in known:
+            warnings.append(f"channel {name} is not configured")
+        elif name not in SEED_CHANNELS and name not in known:
+            allowed = ", ".join(sorted(SEED_CHANNELS | set(known)))
+            problems.append(Problem(f"channels[{index}]", f"channel {name!r} is not configured: expected one of {allowed}"))
+    return tuple(dict.fromkeys(name for name in value if isinstance(name, str)))
+
+
+def parse_rule(mapping: Mapping[str, Any], source: RuleSource, *, channels: Collection[str]) -> tuple[Rule, list[str]]:
+    """A rule and its warnings. Keys in snake_case or camelCase. Raises RuleError with every mistake."""
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    known = {spelling: key for key in KEYS for spelling in (key, _camel(key))}
+    given: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if key in known:
+            if known[key] in given:
+                problems.append(Problem(str(key), f"given twice: as {known[key]} and {_camel(known[key])}"))
+            given[known[key]] = value
+        elif key == "escalate":
+            problems.append(Problem("escalate", "escalation is not supported"))
+        elif key not in SHOWN or source.kind == "file":
+            near = difflib.get_close_matches(str(key), list(known), 1)
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(KEYS)}"
+            problems.append(Problem(str(key), f"unknown key; {hint}"))
+    fields: dict[str, Any] = {}
+    for key in KEYS:
+        value = given.get(key, _MISSING)
+        if value is _MISSING or (value is None and key in ("id", "resolve_when")):
+            if key in ("name", "condition"):
+                problems.append(Problem(key, "is missing"))
+        elif key in ("labels", "annotations"):
+            fields[key] = _texts(value, key, problems, labels=key == "labels")
+        elif key == "channels":
+            fields[key] = _channels(value, channels, problems, warnings)
+        else:
+            try:
+                fields["for_" if key == "for" else key] = _CHECKS[key](value)
+            except ValueError as error:
+                problems.append(Problem(key, str(error)))
+    if problems:
+        raise RuleError(problems)
+    fields.setdefault("id", slug(fields["name"]))
+    return Rule(**fields, source=source), warnings
+
+
+def defaults() -> list[Rule]:
+    """The four rules that ship. The one on throughput holds only while at least one execution has been active for a
+    minute, so that an install where nothing runs does not alert."""
+    m = 60_000
+    source = RuleSource("default")
+    return [
+        Rule(id="high_latency_alert", name="High latency", condition="execution_latency_p99 > 5000", severity="high",
+             cooldown=5 * m, source=source, annotations={"summary": "99 % latency of executions is {{ $value | humanize }} ms"}),
+        Rule(id="high_error_rate_alert", name="High error rate", condition="error_rate > 0.05", severity="critical",
+             cooldown=3 * m, source=source, annotations={"summary": "{{ $value | humanizePercentage }} of executions fail"}),
+        Rule(id="low_throughput_alert", name="Low throughput", condition="throughput < 5 and on() sum(active_executions) > 0",
+             for_=m, severity="medium", cooldown=10 * m, source=source,
+             annotations={"summary": "{{ $value | humanize }} executions ended in the last minute",
+                          "description": "Holds only while executions are active: where no flow runs it stays silent."}),
+        Rule(id="resource_exhaustion_alert", name="Resource exhaustion", severity="critical", cooldown=2 * m, source=source,
+             condition="cpu_utilization > 0.9 OR memory_utilization > 0.9",
+             annotations={"summary": "CPU or memory of {{ $labels.host }} is {{ $value | humanizePercentage }} used"}),
+    ]
