@@ -259,8 +259,8 @@ class Engine:
                     if life.alert.status == "pending":
                         life.alert.starts_at = now
         self._settle(dump.rules, now)
-        gone = [life for rule_id, kept in dump.rules.items() if self._kept.get(rule_id) is not kept for life in kept.lives.values()]
-        self._orphans = dump.orphans + gone
+        left = [kept for rule_id, kept in dump.rules.items() if self._kept.get(rule_id) is not kept]
+        self._orphans = dump.orphans + [life for kept in left for life in kept.lives.values()]
         self._time = dump.time
 
 

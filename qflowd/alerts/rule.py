@@ -14,9 +14,9 @@ from qflowd.series.promql import PromQLError, compile
 SEED_CHANNELS = frozenset({"dashboard", "webhook", "email", "slack", "sms"})
 SHOWN = frozenset({"source", "state", "lastValue", "lastEvaluation", "activeAlerts", "version", "warnings"})
 """What the API adds to a rule that it shows: a rule read from it can be sent back as it is."""
-KEYS = (
-    "id name condition for keep_firing_for resolve_when severity channels cooldown no_data labels annotations enabled"
-).split()
+KEYS = tuple(
+    "id name condition for keep_firing_for resolve_when severity channels cooldown no_data labels annotations enabled".split()  # noqa: SIM905
+)
 LONGEST = 366 * 86_400_000
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)"

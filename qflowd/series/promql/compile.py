@@ -54,7 +54,7 @@ class _Selector:
                 self.name = one.value
             else:
                 try:
-                    self.matchers.append(Matcher(one.name, op, one.value))  # type: ignore[arg-type]
+                    self.matchers.append(Matcher(one.name, op, one.value))
                 except (ValueError, re.error) as error:
                     raise PromQLError(f"the regular expression {one.value!r} is not supported: {error}") from None
         self.offset = _ms(node.offset) if node.offset is not None else 0
@@ -74,7 +74,7 @@ class _Selector:
         found: RangeVector = []
         for series in store.select(self.name, self.matchers):
             times, values = series.window(end - length, end)
-            pairs = [(at, value) for at, value in zip(times, values) if end - length < at <= end and value is not None]
+            pairs = [(at, v) for at, v in zip(times, values, strict=True) if end - length < at <= end and v is not None]
             if pairs:
                 found.append(({"__name__": series.name, **series.labels}, [at for at, _ in pairs], [v for _, v in pairs]))
         return found

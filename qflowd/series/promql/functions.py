@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 Times = list[int]
 Values = list[float]
@@ -36,8 +37,8 @@ OVER_TIME: dict[str, Callable[[Values], float]] = {
     "count_over_time": lambda values: float(len(values)),
     "stddev_over_time": _deviation,
     "present_over_time": lambda values: 1.0,
-    "changes": lambda values: float(sum(a != b and not (a != a and b != b) for a, b in zip(values, values[1:]))),
-    "resets": lambda values: float(sum(b < a for a, b in zip(values, values[1:]))),
+    "changes": lambda values: float(sum(a != b and not (a != a and b != b) for a, b in pairwise(values))),
+    "resets": lambda values: float(sum(b < a for a, b in pairwise(values))),
     "last_over_time": lambda values: values[-1],
 }
 
@@ -48,7 +49,7 @@ def extrapolated(times: Times, values: Values, start: int, end: int, *, counter:
         return None
     growth = values[-1] - values[0]
     if counter:
-        growth += sum(before for before, after in zip(values, values[1:]) if after < before)
+        growth += sum(before for before, after in pairwise(values) if after < before)
     to_start, to_end = (times[0] - start) / 1000, (end - times[-1]) / 1000
     sampled = (times[-1] - times[0]) / 1000
     spacing = sampled / (len(times) - 1)
