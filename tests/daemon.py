@@ -43,13 +43,14 @@ class Daemon:
 
     def start(self) -> Daemon:
         """Start and wait until it says its addresses."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "qflowd", "run", "-c", str(self.file), "--set", f"storage.path={self.state}", "--print-addresses",
-             *self.arguments],
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("ab"),
-            env={**os.environ, "PYTHONWARNINGS": "default"},
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "qflowd", "run", "-c", str(self.file), "--set", f"storage.path={self.state}", "--print-addresses",
+                 *self.arguments],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONWARNINGS": "default"},
+            )  # fmt: skip
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], 30)
         line = self.process.stdout.readline() if ready else b""

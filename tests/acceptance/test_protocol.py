@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -19,9 +20,13 @@ class Client:
 
     def __init__(self, daemon: Daemon, path: str = "") -> None:
         address = daemon.addresses["http"] if path else daemon.addresses["websocket"]
-        self.socket: ClientConnection = connect(f"ws://{address}/{path}")
+        self._stack = ExitStack()
+        self.socket: ClientConnection = self._stack.enter_context(connect(f"ws://{address}/{path}"))
         self.messages: list[dict[str, Any]] = []
         self.welcome = self.next("welcome")
+
+    def close(self) -> None:
+        self._stack.close()
 
     def send(self, kind: str, data: Any = None, **more: Any) -> None:
         self.socket.send(json.dumps({"type": kind, **({} if data is None else {"data": data}), **more}))
@@ -40,7 +45,7 @@ class Client:
 def client(daemon: Daemon, request: pytest.FixtureRequest) -> Iterator[Client]:
     found = Client(daemon, request.param)
     yield found
-    found.socket.close()
+    found.close()
 
 
 def test_welcome_tells_what_there_is(client: Client) -> None:
@@ -87,7 +92,7 @@ def test_filters_and_resume(daemon: Daemon) -> None:
     daemon.send([event("exec.started", n, {"executionId": f"r{n}", "flowId": ("pay-a", "other")[n % 2]}) for n in range(4)])
     first = client.next("stream_update", stream="flow_executions", snapshot=None)
     assert {one["flowId"] for one in first["data"]["changes"]} == {"pay-a"}
-    client.socket.close()
+    client.close()
     daemon.send([event("exec.completed", "e0", {"executionId": "r0", "status": "completed"})])
     until(lambda: daemon.get("/api/v1/executions/r0")["status"] == "completed")
     again = Client(daemon)
@@ -100,7 +105,7 @@ def test_filters_and_resume(daemon: Daemon) -> None:
     again.send("subscribe", {"streams": ["flow_executions"], "resume": {"flow_executions": {"epoch": "other", "seq": 1}}})
     assert again.next("subscription_confirmed")["data"]["positions"]["flow_executions"]["recovered"] is False
     assert again.next("stream_update", stream="flow_executions")["snapshot"] is True
-    again.socket.close()
+    again.close()
 
 
 def test_the_client_over_max_clients_is_closed_with_1013(start: Any) -> None:
@@ -111,7 +116,7 @@ def test_the_client_over_max_clients_is_closed_with_1013(start: Any) -> None:
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1013
     first.send("heartbeat")
     first.next("heartbeat_ack")
-    first.socket.close()
+    first.close()
 
 
 def test_shutdown_says_good_bye(daemon: Daemon) -> None:
@@ -123,10 +128,12 @@ def test_shutdown_says_good_bye(daemon: Daemon) -> None:
     with pytest.raises(ConnectionClosed) as closed:
         client.socket.recv(timeout=5)
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1001
+    client.close()
 
 
 def test_a_foreign_origin_is_refused(daemon: Daemon) -> None:
     from websockets.exceptions import InvalidStatus
 
     with pytest.raises(InvalidStatus):
-        connect(f"ws://{daemon.addresses['websocket']}/", origin="http://evil.example").close()  # type: ignore[arg-type]
+        with connect(f"ws://{daemon.addresses['websocket']}/", origin="http://evil.example"):  # type: ignore[arg-type]
+            pass
