@@ -82,7 +82,7 @@ def test_counters_executions_and_series_go_on_after_a_restart(daemon: Daemon) ->
     daemon.send([event("exec.completed", 3, {"executionId": "b", "status": "failed"})])
     rule = daemon.request("POST", "/api/v1/dashboard/alerts", {"name": "Mine", "condition": "load1 > 1000"})
     assert rule.status == 201 and rule.headers["Location"] == "/api/v1/dashboard/alerts/mine"
-    until(lambda: daemon.metric("qflowd_journal_commits_total") >= 4)
+    until(lambda: daemon.get("/api/v1/query?query=cpu_utilization")["data"]["result"])
     assert daemon.stop() == 0
     daemon.start()
     assert daemon.metric('qflowd_events_total{outcome="accepted"}') == 3
