@@ -280,7 +280,7 @@ class Daemon:
         lines = []
         for change in changes:
             if isinstance(change, Logged):
-                lines.append(msgspec.to_builtins(change.line))
+                lines.append(change.line)
                 continue
             self.recorder.observe(change, now)
             if isinstance(change, ExecutionChanged):
@@ -288,7 +288,7 @@ class Daemon:
             elif isinstance(change, ValidationRun):
                 self.views.validations_changed = True
         if executions:
-            self.hub.offer("flow_executions", [msgspec.to_builtins(one) for one in executions.values()])
+            self.hub.offer("flow_executions", executions.values(), executions.keys())
         if lines:
             self.views.remember(lines)
             self.hub.offer("event_log", lines)

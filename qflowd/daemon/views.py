@@ -42,7 +42,7 @@ class Views:
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
         self.validations_changed = True
-        self._lines: deque[dict[str, Any]] = deque(maxlen=500)
+        self._lines: deque[LogLine] = deque(maxlen=500)
         self._validated = 0
 
     def streams(self) -> dict[str, View]:
@@ -131,11 +131,10 @@ class Views:
         self.log(line)
 
     def log(self, line: LogLine) -> None:
-        lines = [msgspec.to_builtins(line)]
-        self.remember(lines)
-        self.daemon.hub.offer("event_log", lines)
+        self.remember([line])
+        self.daemon.hub.offer("event_log", [line])
 
-    def remember(self, lines: Sequence[dict[str, Any]]) -> None:
+    def remember(self, lines: Sequence[LogLine]) -> None:
         """Keep lines for the snapshot of the event log."""
         self._lines.extend(lines)
 

@@ -54,7 +54,7 @@ class Hub:
         self._dashboard_json: tuple[int, bytes] = (-DASHBOARD_FRESH_MS, b"")
         self._chance = chance
         self._clients: dict[str, Client] = {}
-        self._offered: dict[str, list[Any]] = {}
+        self._offered: dict[str, dict[int | str, Any]] = {}
         self._flush_timer: asyncio.TimerHandle | None = None
         self._due_timer: asyncio.TimerHandle | None = None
         self._ticked: int | None = None
@@ -71,12 +71,19 @@ class Hub:
         target = self.streams[stream]
         now = self.clock()
         if stream in self._offered:
-            self._publish(target, self._offered.pop(stream), "stream_update", now)
+            self._publish(target, list(self._offered.pop(stream).values()), "stream_update", now)
         self._publish(target, data, type, now)
 
-    def offer(self, stream: str, items: Iterable[Any]) -> None:
-        """Collect items; they go out together within 50 ms."""
-        self._offered.setdefault(self.streams[stream].name, []).extend(items)
+    def offer(self, stream: str, items: Iterable[Any], keys: Iterable[str] | None = None) -> None:
+        """Collect items; they go out together within 50 ms. An item takes the place of an earlier one with its key."""
+        offered = self._offered.setdefault(self.streams[stream].name, {})
+        if keys is None:
+            for item in items:
+                offered[len(offered)] = item
+        else:
+            for key, item in zip(keys, items, strict=True):
+                offered.pop(key, None)
+                offered[key] = item
         if self._flush_timer is None:
             self._flush_timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
 
@@ -88,7 +95,7 @@ class Hub:
         offered, self._offered = self._offered, {}
         for name, items in offered.items():
             if items:
-                self._publish(self.streams[name], items, "stream_update", self.clock())
+                self._publish(self.streams[name], list(items.values()), "stream_update", self.clock())
 
     def _publish(self, stream: Stream, data: Any, type: str, now: int) -> None:
         if stream.state:
@@ -108,6 +115,7 @@ class Hub:
             frame = self._frame(stream, message, subscription, frames)
             if frame is not None:
                 client.send(frame)
+        message.settle()
 
     @staticmethod
     def _frame(stream: Stream, message: Message, subscription: Subscription, frames: dict[object, Frame | None]) -> Frame | None:

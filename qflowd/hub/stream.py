@@ -18,8 +18,8 @@ KEEP_BYTES = 16 * 1024 * 1024
 PAGE_BYTES = 64 * 1024
 ENVELOPE_BYTES = 512
 SNAPSHOT_FRESH_MS = 1_000
-ITEM_OVERHEAD = 400
-"""Roughly what Python adds to an item's bytes when it is kept."""
+MESSAGE_OVERHEAD = 400
+"""Roughly what Python adds to a message's bytes when it is kept."""
 
 
 class StreamView(Protocol):
@@ -40,20 +40,29 @@ class StreamView(Protocol):
 
 
 class Item:
-    """One item as it was when it was published: its JSON, and the fields filters look at."""
+    """One item as it was when it was published: its JSON, and the fields that filters look at, found when first asked for."""
 
-    __slots__ = ("fields", "raw")
+    __slots__ = ("_fields", "_keys", "_value", "raw")
 
-    def __init__(self, value: Any, keys: Mapping[str, Sequence[str]]) -> None:
-        self.raw: bytes = to_json(value)
-        plain = value if isinstance(value, dict) or not keys else msgspec.to_builtins(value)
-        self.fields: dict[str, str | tuple[str, ...]] = {}
-        for field, paths in keys.items():
-            for path in paths:
-                found = _look(plain, path)
-                if found is not None:
-                    self.fields[field] = tuple(map(as_text, found)) if isinstance(found, list | tuple) else as_text(found)
-                    break
+    def __init__(self, value: Any, keys: Mapping[str, Sequence[str]], raw: bytes | None = None) -> None:
+        self.raw: bytes = to_json(value) if raw is None else raw
+        self._value = value
+        self._keys = keys
+        self._fields: dict[str, str | tuple[str, ...]] | None = None
+
+    @property
+    def fields(self) -> dict[str, str | tuple[str, ...]]:
+        """Filter field → its text, or texts."""
+        if self._fields is None:
+            plain = self._value if isinstance(self._value, dict) else msgspec.to_builtins(self._value)
+            self._fields = {}
+            for field, paths in self._keys.items():
+                for path in paths:
+                    found = _look(plain, path)
+                    if found is not None:
+                        self._fields[field] = tuple(map(as_text, found)) if isinstance(found, list | tuple) else as_text(found)
+                        break
+        return self._fields
 
 
 def _look(value: Any, path: str) -> Any:
@@ -65,17 +74,33 @@ def _look(value: Any, path: str) -> Any:
 
 
 class Message:
-    """A published message. ``alone``: ``data`` is the one item itself, not an object around a list."""
+    """A published message. ``alone``: ``data`` is the one item itself, not an object around a list.
 
-    __slots__ = ("alone", "items", "seq", "size", "timestamp", "type")
+    Kept for history it is its JSON alone: objects of all items would cost several times as much memory as their bytes.
+    """
 
-    def __init__(self, seq: int, type: str, timestamp: int, items: list[Item], alone: bool) -> None:
+    __slots__ = ("_items", "_keys", "alone", "json", "seq", "size", "timestamp", "type")
+
+    def __init__(self, seq: int, type: str, timestamp: int, items: list[Item], alone: bool, keys: Mapping[str, Sequence[str]]) -> None:
         self.seq = seq
         self.type = type
         self.timestamp = timestamp
-        self.items = items
         self.alone = alone
-        self.size = sum(len(item.raw) + ITEM_OVERHEAD for item in items)
+        self.json = b",".join([item.raw for item in items])
+        self.size = len(self.json) + MESSAGE_OVERHEAD
+        self._items: list[Item] | None = items
+        self._keys = keys
+
+    def settle(self) -> None:
+        """Let go of the items; all who are there have been sent what they want."""
+        self._items = None
+
+    def items(self) -> list[Item]:
+        """The items, read back from the JSON where they were let go."""
+        if self._items is not None:
+            return self._items
+        raws = msgspec.json.decode(b"[" + self.json + b"]", type=list[msgspec.Raw])
+        return [Item(msgspec.json.decode(raw), self._keys, bytes(raw)) for raw in raws]
 
 
 class Stream:
@@ -117,7 +142,7 @@ class Stream:
 
     def _append(self, type: str, now: int, items: list[Item], alone: bool) -> Message:
         self.seq += 1
-        message = Message(self.seq, type, now, items, alone)
+        message = Message(self.seq, type, now, items, alone, self._keys)
         if self.state:
             self.history.clear()
             self.bytes = 0
@@ -152,15 +177,14 @@ class Stream:
 
     def encode(self, message: Message, wanted: Filter) -> Frame | None:
         """The message as ``wanted`` lets it through; ``None`` where nothing is left of it."""
-        items = message.items
+        json = message.json
         if wanted.key:
-            items = [item for item in items if wanted.passes(item.fields)]
-            if not items and message.items:
+            items = message.items()
+            passed = [item for item in items if wanted.passes(item.fields)]
+            if not passed and items:
                 return None
-        if message.alone:
-            data = items[0].raw
-        else:
-            data = _listed(self.view.items or "items", items)
+            json = b",".join([item.raw for item in passed])
+        data = json if message.alone else b"{" + to_json(self.view.items or "items") + b":[" + json + b"]}"
         return Frame(self._envelope(message.type, data, message.seq, message.timestamp, b""))
 
     def _envelope(self, type: str, data: bytes, seq: int, now: int, more: bytes) -> bytes:
