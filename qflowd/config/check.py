@@ -16,6 +16,7 @@ from qflowd.config.document import Document, Path
 _UNSUPPORTED: tuple[Path, ...] = (
     ("server", "tls"), ("streams",), ("sources",), ("slos",), ("adaptive", "policies"),
     ("alerts", "routes"), ("alerts", "inhibit"), ("alerts", "maintenance"),
+    ("server", "public_url"), ("server", "base_path"), ("server", "trusted_proxies"),
 )  # fmt: skip
 _CHANNELS = ("webhook", "email", "slack", "sms", "pagerduty", "apprise", "command")
 _KINDS = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "null": "null"}
@@ -63,7 +64,7 @@ def _take_unsupported(document: Document, path: Path) -> None:
         holder = holder.get(part) if isinstance(holder, dict) else None
     if isinstance(holder, dict) and path[-1] in holder:
         value = holder.pop(path[-1])
-        if value not in (None, [], {}):
+        if value not in (None, [], {}, "/"):
             document.mistake(path, "not supported by this version; remove it")
 
 

@@ -37,6 +37,7 @@ from qflowd.hub import Hub, HubSettings, SocketHandler
 from qflowd.model import Change, ExecutionChanged, Logged, Rule, Transition, ValidationRun
 from qflowd.sdnotify import Notifier
 from qflowd.security import origin
+from qflowd.security.roles import allows
 from qflowd.security.tokens import bearer
 from qflowd.series.recorder import Recorder
 from qflowd.series.store import SeriesStore
@@ -93,6 +94,7 @@ class Daemon:
             version=__version__,
             authenticate=None if config.auth.mode == "none" else lambda token: self.tokens.verify(token),
             anonymous_roles=("admin", "source"),
+            admits=lambda roles: any(allows(roles, needed) for needed in ("viewer", "engine")),
         )
         self.host = HostSampler()
         self.notifier = Notifier.from_environment()

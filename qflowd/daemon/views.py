@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class Views:
             now=daemon.clock(),
             started=daemon.started,
             version=__version__,
+            instance=daemon.loaded.config.server.instance or socket.gethostname(),
             alerts=daemon.engine.active(),
             rules_total=len(enabled),
             rules_evaluated=len(enabled & daemon.evaluated),

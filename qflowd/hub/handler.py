@@ -79,6 +79,9 @@ class SocketHandler(WebSocketHandler):
     def _enter(self, identity: Identity) -> None:
         assert self.client is not None
         self._cancel_login_timer()
+        if not self.hub.admits(identity[1]):
+            self.client.close(4003, "forbidden")
+            return
         self._identity = identity
         self.client.subject, self.client.roles = identity[0], tuple(identity[1])
         self.client.send(self.hub.welcome(self.client))

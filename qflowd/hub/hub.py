@@ -26,7 +26,7 @@ class Hub:
     """All streams and all clients. Everything here runs on the event loop's thread and never waits.
 
     ``clock`` gives epoch ms; ``epoch`` names this numbering; ``authenticate`` turns a token into (subject, roles) or
-    ``None``, and is itself ``None`` where no login is asked for.
+    ``None``, and is itself ``None`` where no login is asked for; ``admits`` says whether roles may see the streams.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Hub:
         version: str,
         authenticate: Callable[[str], Identity | None] | None = None,
         anonymous_roles: Sequence[str] = (),
+        admits: Callable[[Sequence[str]], bool] = lambda roles: True,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
@@ -52,6 +53,7 @@ class Hub:
         self._fields = {name: tuple(view.item_fields) for name, view in sources.items()}
         self._dashboard = dashboard
         self._dashboard_json: tuple[int, bytes] = (-DASHBOARD_FRESH_MS, b"")
+        self.admits = admits
         self._chance = chance
         self._clients: dict[str, Client] = {}
         self._offered: dict[str, dict[int | str, Any]] = {}

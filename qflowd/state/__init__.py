@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
 from collections.abc import Iterable
+from copy import copy
 from typing import Any
 
-from qflowd.model import (
-    FAILED, Change, Event, Execution, ExecutionChanged, Level, Logged, LogLine, ModuleReport, Step, StepEnded, ValidationRun,
-)  # fmt: skip
-from qflowd.state.record import STEPS, VALIDATIONS, Key, Record, StepRecord, decode, encode
+from qflowd.model import Change, Event, Execution, ExecutionChanged, Logged, ModuleReport, Step, StepEnded, ValidationRun
+from qflowd.state import summary
+from qflowd.state.kinds import (
+    COMPLETED,
+    DISPATCHED,
+    EXEC,
+    MODULE,
+    PAUSED,
+    PROGRESS,
+    RESUMED,
+    STARTED,
+    STEP_ENDED,
+    VALIDATION,
+    named,
+)
+from qflowd.state.log import log_line
+from qflowd.state.record import STEPS, VALIDATIONS, Key, Record, StepRecord, decode, encode, moment
 
-EXEC = "q.qflow.exec."
-STARTED = ("flowVersion", "triggerType", "daoSubnet", "estimatedDuration", "priority", "labels", "actor")
+__all__ = ["EXEC", "Row", "State", "decode_record", "log_line"]
+
+GIVEN = ("flowVersion", "triggerType", "daoSubnet", "estimatedDuration", "priority", "labels", "actor")
+"""What a start tells of its execution."""
 WINDOW = 300_000
+RUNS = 10_000
 
 Row = tuple[str, str, str, str | None, int, int | None, str, bytes]
 
@@ -21,99 +38,122 @@ Row = tuple[str, str, str, str | None, int, int | None, str, bytes]
 def decode_record(record: bytes) -> tuple[Execution, list[Step], list[ValidationRun]]:
     """The views in an execution's stored record."""
     found = decode(record)
-    return found.view(), [one.view(name) for name, one in found.steps.items()], [run for _, run in found.validations.values()]
+    return found.view(), found.step_views(), found.validation_runs()
 
 
 class State:
-    """The fold. ``tail``: ended executions kept in memory; ``stale_after`` in ms."""
+    """The fold. ``tail``: ended executions kept in memory; ``stale_after`` in ms.
+
+    An ``Execution`` that was handed out never changes: the next event makes another.
+    """
 
     def __init__(self, *, tail: int = 2000, stale_after: int = 86_400_000) -> None:
         self.tail, self.stale_after = tail, stale_after
         self._records: dict[str, Record] = {}
+        self._views: dict[str, Execution] = {}
         self._active: dict[str, Record] = {}
         self._ended: dict[str, Record] = {}
         self._dirty: set[str] = set()
-        self._runs: deque[ValidationRun] = deque(maxlen=10_000)
+        self._runs: dict[tuple[str, str], tuple[Key, ValidationRun]] = {}
         self._modules: dict[str, ModuleReport] = {}
 
     def missing(self, events: Iterable[Event]) -> set[str]:
         """Execution ids that the events name and memory does not hold."""
-        return {name for event in events if (name := self._named(event)) and name not in self._records}
-
-    @staticmethod
-    def _named(event: Event) -> str | None:
-        name = event.data.get("executionId") if event.type.startswith(EXEC) else None
-        if event.type.startswith("q.qflow.validation.") and event.data.get("operationType") in ("execution", "flow_execution"):
-            name = event.data.get("operationId")
-        return name if isinstance(name, str) else None
+        return {name for event in events if (name := named(event)) and name not in self._records}
 
     def restore(self, record: bytes) -> None:
+        """Takes an execution's stored record; no changes are told."""
         found = decode(record)
         self._records[found.execution_id] = found
+        self._views.pop(found.execution_id, None)
         self._place(found)
+        for key, run in found.validations.values():
+            self._remember(key, run)
 
     def _place(self, record: Record) -> None:
         ended = record.end is not None or record.stale
         (self._active if ended else self._ended).pop(record.execution_id, None)
         (self._ended if ended else self._active)[record.execution_id] = record
 
+    def _view(self, record: Record) -> Execution:
+        found = self._views.get(record.execution_id)
+        if found is None:
+            found = self._views[record.execution_id] = record.view()
+        return found
+
     def apply(self, event: Event, now: int) -> list[Change]:
-        name = self._named(event)
+        """Folds ``event`` in; what changed, the event's log line last."""
         changes: list[Change] = []
-        flow = event.data.get("flowId")
+        name = named(event)
+        view: Execution | None = None
         if name is not None:
-            record = self._records.get(name)
-            before = None if record is None else record.status()
-            if record is None:
-                record = self._records[name] = Record(name, first=event.time, last=event.time)
-            self._fold(record, event, changes)
-            after = record.status()
-            if before is None or before != after:
-                self._place(record)
-            self._dirty.add(name)
-            flow = record.get("flowId") or "unknown"
-            changes.insert(0, ExecutionChanged(record.view(), before))
-        elif event.type.startswith("q.qflow.validation."):
-            changes.append(self._validation(event))
-        elif event.type.startswith("q.qflow.module."):
-            data = event.data
-            numbers = {k: float(v) for k, v in data["metrics"].items() if isinstance(v, int | float)}
-            report = ModuleReport(data["module"], event.time, numbers, data.get("labels") or {}, data.get("healthy"))
-            held = self._modules.get(report.module)
-            if held is None or held.time <= report.time:
-                self._modules[report.module] = report
-            changes.append(report)
-        changes.append(Logged(_line(event, name, flow if isinstance(flow, str) else None)))
+            view = self._fold(name, event, changes)
+        elif event.type == VALIDATION:
+            self._validation(event, changes)
+        elif event.type == MODULE:
+            self._module(event, changes)
+        changes.append(Logged(log_line(event, view)))
         return changes
 
-    def _fold(self, record: Record, event: Event, changes: list[Change]) -> None:
-        data, kind = event.data, event.type[len(EXEC):]
-        key: Key = (event.time, event.source, event.id)
-        record.stale = False
-        record.first, record.last = min(record.first, event.time), max(record.last, event.time)
-        record.latest("flowId", key, data.get("flowId") or None)
-        if kind.startswith("step."):
+    def _fold(self, name: str, event: Event, changes: list[Change]) -> Execution:
+        data, kind, time, source = event.data, event.type, event.time, event.source
+        key: Key = (time, source, event.id)
+        record, shown = self._records.get(name), self._views.get(name)
+        if record is None:
+            before = None
+            record = self._records[name] = Record(name, first=time, last=time, first_source=source)
+        else:
+            before = record.status()
+            if time <= record.first and (time < record.first or source < record.first_source):
+                record.first, record.first_source, shown = time, source, None
+            if time > record.last:
+                record.last = time
+            if record.stale:
+                record.stale, shown = False, None
+        if flow := data.get("flowId"):
+            record.latest("flowId", key, flow)
+        changes.append(ExecutionChanged(_NOBODY, before))
+        light = record.end is None
+        if kind in (DISPATCHED, STEP_ENDED):
             self._step(record, kind, key, data, changes)
-        elif kind.startswith("started"):
-            if record.start is None or key < record.start[0]:
-                record.start = (key, {})
-            for field in STARTED:
-                record.latest(field, key, data.get(field))
-            record.latest("source", key, event.source)
-        elif kind.startswith("progress"):
+        elif kind == PROGRESS:
             record.latest("progress", key, data.get("progress"))
             record.latest("currentStep", key, data.get("currentStep"))
-        elif kind.startswith(("paused", "resumed")):
-            record.latest("paused", key, kind.startswith("paused"))
-        elif kind.startswith("completed"):
+        else:
+            light = False
+            self._turn(record, kind, key, event, changes)
+        get = record.get
+        if light and shown is not None and shown.flow_id == (get("flowId") or "unknown"):
+            # Most events are of steps, and those move only these three.
+            view = copy(shown)
+            view.progress, view.current_step, view.step_counts = get("progress"), get("currentStep"), record.counts.copy()
+        else:
+            view = record.view()
+        self._views[name] = view
+        changes[0] = ExecutionChanged(view, before)
+        if before != view.status:
+            self._place(record)
+        self._dirty.add(name)
+        return view
+
+    def _turn(self, record: Record, kind: str, key: Key, event: Event, changes: list[Change]) -> None:
+        data = event.data
+        if kind == STARTED:
+            if record.start is None or key < record.start[0]:
+                record.start = (key, {})
+            for field in GIVEN:
+                record.latest(field, key, data.get(field))
+            record.latest("source", key, event.source)
+        elif kind in (PAUSED, RESUMED):
+            record.latest("paused", key, kind == PAUSED)
+        elif kind == COMPLETED:
             if record.end is None or key < record.end[0]:
                 record.end = (key, data)
-        elif event.type.startswith("q.qflow.validation."):
-            run = self._validation(event)
+        elif kind == VALIDATION:
+            run = self._validation(event, changes)
             held = record.validations.get(run.validation_id)
             if (held is None and len(record.validations) < VALIDATIONS) or (held is not None and key < held[0]):
                 record.validations[run.validation_id] = (key, run)
-            changes.append(run)
 
     def _step(self, record: Record, kind: str, key: Key, data: dict[str, Any], changes: list[Change]) -> None:
         step_id = data["stepId"]
@@ -124,7 +164,7 @@ class State:
                 return
             step = record.steps[step_id] = StepRecord()
         first_end = step.ended is None
-        if kind.startswith("step.dispatched"):
+        if kind == DISPATCHED:
             if step.begun is None or key > step.begun[0]:
                 step.begun = (key, data)
             record.latest("currentStep", key, data.get("stepName") or step_id)
@@ -135,15 +175,26 @@ class State:
                 record.failing = (key, {**data["error"], "stepId": step_id})
         after = step.status()
         if before != after:
+            counts = record.counts
             if before is not None:
-                record.counts[before] -= 1
-                if not record.counts[before]:
-                    del record.counts[before]
-            record.counts[after] = record.counts.get(after, 0) + 1
+                counts[before] -= 1
+                if not counts[before]:
+                    del counts[before]
+            counts[after] = counts.get(after, 0) + 1
         if first_end and step.ended is not None:
             changes.append(StepEnded(record.execution_id, record.get("flowId") or "unknown", step.view(step_id)))
 
-    def _validation(self, event: Event) -> ValidationRun:
+    def _remember(self, key: Key, run: ValidationRun) -> bool:
+        """Keeps the run for ``validation``; whether it was not known. Of a repeated one the first counts."""
+        name = (run.operation_id, run.validation_id)
+        held = self._runs.get(name)
+        if held is None or key < held[0]:
+            self._runs[name] = (key, run)
+            if len(self._runs) > RUNS:
+                del self._runs[next(iter(self._runs))]
+        return held is None
+
+    def _validation(self, event: Event, changes: list[Change]) -> ValidationRun:
         data, result = event.data, event.data["pipelineResult"]
         overall = result.get("overall") or {}
         layers = {name: layer for name, layer in result.items() if name != "overall" and isinstance(layer, dict)}
@@ -151,31 +202,46 @@ class State:
             data["validationId"], data["operationType"], data["operationId"], event.time, bool(overall.get("valid")),
             float(overall.get("durationMs") or 0), data.get("cacheHit"), layers,
         )  # fmt: skip
-        self._runs.append(run)
+        if self._remember((event.time, event.source, event.id), run):
+            changes.append(run)
         return run
+
+    def _module(self, event: Event, changes: list[Change]) -> None:
+        data = event.data
+        numbers = {k: float(v) for k, v in data["metrics"].items() if isinstance(v, int | float)}
+        labels = {k: str(v) for k, v in (data.get("labels") or {}).items() if v is not None}
+        report = ModuleReport(data["module"], event.time, numbers, labels, data.get("healthy"))
+        held = self._modules.get(report.module)
+        if held is None or held.time <= report.time:
+            self._modules[report.module] = report
+        changes.append(report)
 
     def expire(self, now: int) -> list[Change]:
         """Marks active executions without an event for ``stale_after`` as stale."""
         changes: list[Change] = []
         for record in [one for one in self._active.values() if now - one.last > self.stale_after]:
             before, record.stale = record.status(), True
+            view = self._views[record.execution_id] = record.view()
             self._place(record)
             self._dirty.add(record.execution_id)
-            changes.append(ExecutionChanged(record.view(), before))
+            changes.append(ExecutionChanged(view, before))
         return changes
 
     def dirty(self) -> list[Row]:
-        """Takes what changed: (id, flow, status, tenant, start, end, text, record). Clean ended ones over the tail go."""
+        """Takes what changed: (id, flow, status, tenant, start, end, text, record). The oldest clean ended ones over the tail go."""
         rows: list[Row] = []
         for name in self._dirty:
             record = self._records[name]
-            one = record.view()
-            text = " ".join([name, one.flow_id, *one.labels.values(), str((one.error or {}).get("message", ""))])
+            one = self._view(record)
+            text = " ".join([name, one.flow_id, *one.labels.values(), str((one.error or {}).get("message") or "")])
             rows.append((name, one.flow_id, one.status, one.tenant, one.start_time or 0, one.end_time, text, encode(record)))
         excess = len(self._ended) - self.tail
         if excess > 0:
-            for name in [one for one in self._ended if one not in self._dirty][:excess]:
+            clean = [record for name, record in self._ended.items() if name not in self._dirty]
+            for record in heapq.nsmallest(excess, clean, key=lambda one: one.last):
+                name = record.execution_id
                 del self._ended[name], self._records[name]
+                self._views.pop(name, None)
         self._dirty = set()
         return rows
 
@@ -184,34 +250,40 @@ class State:
         self._dirty.update(one for one in ids if one in self._records)
 
     def executions(self) -> Iterable[Execution]:
-        return (record.view() for record in self._records.values())
+        """All in memory."""
+        return [self._view(record) for record in self._records.values()]
 
     def execution(self, execution_id: str) -> Execution | None:
         record = self._records.get(execution_id)
-        return None if record is None else record.view()
+        return None if record is None else self._view(record)
 
     def steps(self, execution_id: str) -> list[Step]:
+        """By start, then by id."""
         record = self._records.get(execution_id)
-        return [] if record is None else [one.view(name) for name, one in record.steps.items()]
+        return [] if record is None else record.step_views()
 
     def validations(self, execution_id: str) -> list[ValidationRun]:
+        """By time, then by id."""
         record = self._records.get(execution_id)
-        return [] if record is None else [run for _, run in record.validations.values()]
+        return [] if record is None else record.validation_runs()
 
     def active(self) -> list[Execution]:
-        return [record.view() for record in self._active.values()]
+        return [self._view(record) for record in self._active.values()]
 
     def recent(self, n: int) -> list[Execution]:
-        found = [record.view() for record in self._ended.values()]
-        return sorted(found, key=lambda one: one.end_time or 0, reverse=True)[:n]
+        """The ended ones, newest end first; stale ones, which have no end, by their last event."""
+        found = heapq.nlargest(n, self._ended.values(), key=lambda one: (_ended_at(one), one.execution_id))
+        return [self._view(record) for record in found]
 
     def flows(self) -> list[dict[str, Any]]:
+        """Per flow in memory: ids, counts, latency, error rate and last execution, as plain built-ins."""
         groups: dict[str, list[Execution]] = {}
         for one in self.executions():
             groups.setdefault(one.flow_id, []).append(one)
-        return [_flow(flow, group) for flow, group in groups.items()]
+        return [summary.flow(flow, group) for flow, group in groups.items()]
 
     def modules(self) -> list[dict[str, Any]]:
+        """The newest report of each module."""
         return [
             {"module": one.module, "time": one.time, "metrics": one.metrics, "labels": one.labels, "healthy": one.healthy}
             for one in self._modules.values()
@@ -219,66 +291,13 @@ class State:
 
     def validation(self, now: int) -> dict[str, Any]:
         """``validationPipeline`` over the last 5 min; null where unknown."""
-        runs = [run for run in self._runs if now - WINDOW < run.time <= now]
-        layers: dict[str, list[tuple[ValidationRun, dict[str, Any]]]] = {}
-        for run in runs:
-            for name, layer in run.layers.items():
-                layers.setdefault(name, []).append((run, layer))
-        return {
-            "totalOperations": len(runs),
-            "successRate": _mean(run.valid for run in runs),
-            "avgDuration": _mean(run.duration_ms for run in runs),
-            "cacheHitRate": _mean(run.cache_hit for run in runs),
-            "layerPerformance": {name: _layer(name, found) for name, found in layers.items()},
-        }
+        found = sorted((key, run) for key, run in self._runs.values() if now - WINDOW < key[0] <= now)
+        return summary.validation([run for _, run in found])
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [float(one) for one in values if one is not None]
-    return sum(known) / len(known) if known else None
+def _ended_at(record: Record) -> int:
+    given = moment(record.end[1].get("endTime")) if record.end else None
+    return given if given is not None else record.end[0][0] if record.end else record.last
 
 
-def _layer(name: str, found: list[tuple[ValidationRun, dict[str, Any]]]) -> dict[str, Any]:
-    failures = [
-        {"check": name, "reason": str(reason), "executionId": run.operation_id, "time": run.time}
-        for run, layer in found if layer.get("valid") is False for reason in layer.get("errors") or ["invalid"]
-    ]  # fmt: skip
-    return {
-        "avgDuration": _mean(layer.get("durationMs") for _, layer in found),
-        "successRate": _mean(layer.get("valid") for _, layer in found),
-        "cacheHitRate": _mean(layer.get("cacheHit") for _, layer in found),
-        "failures": failures[-20:],
-    }
-
-
-def _flow(flow: str, group: list[Execution]) -> dict[str, Any]:
-    ended = [one for one in group if one.end_time is not None]
-    times = sorted(one.duration_ms for one in ended if one.duration_ms is not None)
-    last = max(group, key=lambda one: one.start_time or 0)
-    counts: dict[str, int] = {}
-    for one in group:
-        counts[one.status] = counts.get(one.status, 0) + 1
-    return {
-        "flowId": flow, "tenant": last.tenant, "counts": counts, "executions": len(group),
-        "latency": {f"p{p}": times[(len(times) - 1) * p // 100] if times else None for p in (50, 95, 99)},
-        "errorRate": _mean(one.status in FAILED for one in ended), "lastExecution": last,
-    }  # fmt: skip
-
-
-def _line(event: Event, name: str | None, flow: str | None) -> LogLine:
-    data, kind = event.data, event.type.removeprefix("q.qflow.").removesuffix(".v1")
-    level: Level = "info"
-    status, error = data.get("status"), data.get("error") or {}
-    what = kind.removeprefix("exec.").replace(".", " ")
-    if kind == "exec.completed":
-        what = str(status) + (f" at {error['stepId']}" if error.get("stepId") else "")
-        level = "error" if status in FAILED else "info"
-    elif kind == "exec.progress":
-        level, what = "debug", f"progress {data.get('progress')}"
-    elif kind.startswith("exec.step."):
-        what = f"step {data.get('stepName') or data.get('stepId')} {status or 'dispatched'}"
-        level = "warning" if status in ("failure", "timeout") else "debug"
-    if error.get("message"):
-        what += f": {error['message']}"
-    text = f"{flow or 'unknown'} run {name[:8]} {what}" if name else f"{data.get('module') or flow or event.subject or event.source}: {what}"
-    return LogLine(event.time, level, event.source, text, event.type, flow, name, None, data.get("module"), data)
+_NOBODY = Execution("", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,6 +14,22 @@ Key = tuple[int, str, str]
 
 STEPS = 10_000
 VALIDATIONS = 200
+
+
+def moment(value: Any) -> int | None:
+    """Epoch ms of a time as events give it: a number of ms, or RFC 3339 text. ``None`` for anything else."""
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else value
+    if isinstance(value, float):
+        return int(value)
+    if isinstance(value, datetime):
+        return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1000)
+    if isinstance(value, str):
+        try:
+            return moment(datetime.fromisoformat(value))
+        except ValueError:
+            return None
+    return None
 
 
 class StepRecord(msgspec.Struct, array_like=True):
@@ -33,9 +50,12 @@ class StepRecord(msgspec.Struct, array_like=True):
         status = self.status()
         end = self.ended[1] if self.ended and status != "running" else {}
         metrics = end.get("executionMetrics") or {}
-        start = metrics.get("startTime") or (self.begun[0][0] if self.begun else None)
-        stop = (metrics.get("endTime") or (self.ended[0][0] if self.ended else None)) if end else None
-        start, stop = (one if isinstance(one, int) else None for one in (start, stop))
+        start, stop = moment(metrics.get("startTime")), None
+        if start is None and self.begun:
+            start = self.begun[0][0]
+        if end and self.ended:
+            stop = moment(metrics.get("endTime"))
+            stop = self.ended[0][0] if stop is None else stop
         duration = metrics.get("durationMs")
         if duration is None and start is not None and stop is not None:
             duration = max(0, stop - start)
@@ -60,6 +80,7 @@ class Record(msgspec.Struct, array_like=True):
     steps: dict[str, StepRecord] = {}
     counts: dict[str, int] = {}
     validations: dict[str, tuple[Key, ValidationRun]] = {}
+    first_source: str = ""
 
     def latest(self, field: str, key: Key, value: Any) -> None:
         found = self.fields.get(field)
@@ -78,10 +99,11 @@ class Record(msgspec.Struct, array_like=True):
 
     def view(self) -> Execution:
         get, end, status = self.get, self.end[1] if self.end else {}, self.status()
-        given = end.get("startTime")
-        start = self.start[0][0] if self.start else given if isinstance(given, int) else self.first
-        given = end.get("endTime")
-        stop = (given if isinstance(given, int) else self.end[0][0]) if self.end else None
+        given = None if self.start else moment(end.get("startTime"))
+        start = self.start[0][0] if self.start else self.first if given is None else given
+        stop = moment(end.get("endTime"))
+        if stop is None and self.end:
+            stop = self.end[0][0]
         duration = end.get("durationMs")
         if duration is None and stop is not None:
             duration = max(0, stop - start)
@@ -89,12 +111,24 @@ class Record(msgspec.Struct, array_like=True):
         error = end.get("error")
         if error is None and status in ("failed", "timeout", "aborted") and self.failing:
             error = self.failing[1]
+        version = get("flowVersion")
+        labels = {name: str(value) for name, value in (get("labels") or {}).items() if value is not None}
         return Execution(
-            self.execution_id, get("flowId") or "unknown", get("flowVersion"), status, get("progress"), get("currentStep"),
+            self.execution_id, get("flowId") or "unknown", None if version is None else str(version), status,
+            get("progress"), get("currentStep"),
             start, stop, duration, start + int(estimate) if estimate is not None and status == "running" else None,
-            get("triggerType"), get("daoSubnet"), get("actor"), get("source"), get("priority"), get("labels") or {},
+            get("triggerType"), get("daoSubnet"), get("actor"), get("source") or self.first_source or None, get("priority"), labels,
             error, dict(self.counts),
         )  # fmt: skip
+
+    def step_views(self) -> list[Step]:
+        """By start, or end where that is not known; then by id: the order in which they came does not show."""
+        found = [one.view(name) for name, one in self.steps.items()]
+        return sorted(found, key=lambda one: (one.start_time or one.end_time or 0, one.step_id))
+
+    def validation_runs(self) -> list[ValidationRun]:
+        """By time, then by id."""
+        return sorted((run for _, run in self.validations.values()), key=lambda run: (run.time, run.validation_id))
 
 
 _decoder = msgspec.msgpack.Decoder(Record)
@@ -102,4 +136,5 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def decode(blob: bytes) -> Record:
+    """Raises ``msgspec.DecodeError`` where the record is damaged."""
     return _decoder.decode(blob)

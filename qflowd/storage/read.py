@@ -9,17 +9,21 @@ import msgspec
 
 from qflowd.model import Event
 from qflowd.storage.rows import ExecutionRow, SeriesPoints
+from qflowd.storage.schema import ENDED
 
 EVENT = msgspec.msgpack.Decoder(Event)
 BLOCK = msgspec.msgpack.Decoder(list[SeriesPoints])
-ENDED = "('completed','failed','aborted','timeout')"
+MARKS = 400
 
 
 def records(db: sqlite3.Connection, ids: Collection[str]) -> dict[str, bytes]:
-    if not ids:
-        return {}
-    marks = ",".join("?" * len(ids))
-    return dict(db.execute(f"SELECT execution_id, record FROM executions WHERE execution_id IN ({marks})", tuple(ids)).fetchall())
+    found: dict[str, bytes] = {}
+    wanted = list(ids)
+    for at in range(0, len(wanted), MARKS):
+        part = wanted[at : at + MARKS]
+        marks = ",".join("?" * len(part))
+        found.update(db.execute(f"SELECT execution_id, record FROM executions WHERE execution_id IN ({marks})", part).fetchall())
+    return found
 
 
 def documents(db: sqlite3.Connection, kind: str) -> dict[str, bytes]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -13,6 +15,29 @@ class StorageError(Exception):
 
 class QueueFull(StorageError):
     """Too many events wait to be committed: the sender should come again later."""
+
+
+ADVICE = {
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: stop qflowd, move it away or restore a backup",
+    sqlite3.SQLITE_NOTADB: "the file is damaged: stop qflowd, move it away or restore a backup",
+    sqlite3.SQLITE_FULL: "free space or lower storage.max_size",
+    sqlite3.SQLITE_READONLY: "check the file's owner and mode",
+    sqlite3.SQLITE_BUSY: "another program holds the file",
+    sqlite3.SQLITE_IOERR: "check the disk and its free space",
+}
+
+
+def explained(doing: str, file: Path, error: BaseException) -> StorageError:
+    """``error`` as a `StorageError` that says what the operator can do."""
+    if isinstance(error, StorageError):
+        return error
+    code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(error, msgspec.MsgspecError):
+        code = sqlite3.SQLITE_CORRUPT
+    advice = ADVICE.get(code & 0xFF) if code is not None else None
+    told = StorageError(f"cannot {doing} {file}: {error or type(error).__name__}{'; ' + advice if advice else ''}")
+    told.__cause__ = error
+    return told
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -56,10 +81,11 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Retained(msgspec.Struct, frozen=True):
-    """Rows removed by one slice; ``oversize`` events went only because of the size; ``more``: call again."""
+    """Rows removed by one slice; ``oversize`` of them went only because of the size; ``more``: call again."""
 
     events: int
     executions: int
     points: int
     oversize: int
     more: bool
+    history: int = 0

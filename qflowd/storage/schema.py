@@ -8,6 +8,7 @@ from pathlib import Path
 from qflowd.storage.rows import StorageError
 
 APPLICATION_ID = 0x71666C77
+ENDED = "('completed','failed','aborted','timeout')"
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE events(n INTEGER PRIMARY KEY AUTOINCREMENT, hash INTEGER NOT NULL, received INTEGER NOT NULL,"
@@ -28,9 +29,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE rollups(step INTEGER, time INTEGER, series INTEGER, min REAL, max REAL, sum REAL, count INTEGER,"
         " last REAL, last_time INTEGER, PRIMARY KEY(step, time, series)) WITHOUT ROWID",
     ),
+    (  # from here on events.hash is a blob of 16 bytes; older rows keep their integer, and are hashed anew when needed
+        "ALTER TABLE series ADD COLUMN last INTEGER NOT NULL DEFAULT 0",
+        "UPDATE series SET last=(SELECT coalesce(max(time), 0) FROM rollups)",
+        f"CREATE INDEX executions_active ON executions(begun, execution_id) WHERE status NOT IN {ENDED}",
+    ),
 )
-CHECK_BELOW = 256 << 20
-"""Bytes up to which the whole file is checked at start; a larger one would hold the start up."""
+CHECK_BELOW = 64 << 20
+"""Bytes up to which the whole file is checked at start; a larger one would hold the start up, and its damage is told when it is met."""
 
 
 def connect(file: Path, synchronous: str) -> sqlite3.Connection:

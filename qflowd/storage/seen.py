@@ -1,42 +1,66 @@
 """Which events were seen: a set of the newest hashes, and sorted files of older ones that are searched through mmap.
 
-The truth is the ``hash`` column of ``events``; files are derived from it, so that one lost or torn is made again.
+The truth is the table ``events``; files are derived from it, so that one lost or torn is made again. A hash has 128 bits:
+two events that share one are not met, so that no row has to be read to tell a duplicate.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import re
 import sqlite3
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from heapq import merge
 from pathlib import Path
 
+import msgspec
+
+from qflowd.model import Event
+
 HOT = 131_072
+LOW = (1 << 64) - 1
 MERGE = 8
+NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.run")
+EVENT = msgspec.msgpack.Decoder(Event)
 
 
 def hash_of(source: str, id: str) -> int:
-    """64 signed bits naming ``(source, id)``."""
-    return int.from_bytes(blake2b(f"{source}\0{id}".encode(errors="surrogatepass"), digest_size=8).digest(), "little", signed=True)
+    """128 bits naming ``(source, id)``."""
+    return int.from_bytes(blake2b(f"{source}\0{id}".encode(errors="surrogatepass"), digest_size=16).digest())
 
 
 class Run:
-    """A sorted file of hashes of the events ``first`` to ``last``."""
+    """A sorted file of hashes of the events ``first`` to ``last``: all upper halves, then all lower ones."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         first, last, count = file.stem.split("-")
         self.first, self.last, self.count = int(first), int(last), int(count)
-        if file.stat().st_size != self.count * 8 or not self.count:
+        if file.stat().st_size != self.count * 16 or not self.count:
             raise ValueError(file)
         with file.open("rb") as stream:
-            self.view = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)).cast("q")
+            view = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)).cast("Q")
+        self.high, self.low = view[: self.count], view[self.count :]
 
     def __contains__(self, value: int) -> bool:
-        place = bisect_left(self.view, value)
-        return place < self.count and self.view[place] == value
+        high, low = value >> 64, value & LOW
+        guess, slack = high * self.count >> 64, int(4 * self.count**0.5) + 1  # hashes are spread evenly
+        start, stop = max(guess - slack, 0), min(guess + slack, self.count)
+        if (start and self.high[start - 1] >= high) or (stop < self.count and self.high[stop] < high):
+            start, stop = 0, self.count
+        place = bisect_left(self.high, high, start, stop)
+        while place < self.count and self.high[place] == high:
+            if self.low[place] == low:
+                return True
+            place += 1
+        return False
+
+    def __iter__(self) -> Iterator[int]:
+        return (high << 64 | low for high, low in zip(self.high, self.low, strict=True))
 
 
 class Seen:
@@ -48,8 +72,11 @@ class Seen:
         self.runs: list[Run] = []
         known, top = 0, db.execute("SELECT coalesce(max(n), 0) FROM events").fetchone()[0]
         bottom = db.execute("SELECT coalesce(min(n), 0) FROM events").fetchone()[0]
-        for file in sorted(folder.glob("*.run"), key=lambda f: (int(f.stem.split("-")[0]), -int(f.stem.split("-")[1]))):
-            first, last = (int(part) for part in file.stem.split("-")[:2])
+        for part in folder.glob("*.part"):
+            part.unlink()
+        files = [(int(name[1]), -int(name[2]), file) for file in folder.glob("*.run") if (name := NAME.fullmatch(file.name))]
+        for first, negative, file in sorted(files):
+            last = -negative
             try:
                 if (first == known + 1 or (not self.runs and first <= bottom)) and last <= top:
                     self.runs.append(Run(file))
@@ -60,8 +87,14 @@ class Seen:
             file.unlink()
         self.first, self.last = known + 1, known
         self.hot: set[int] = set()
-        for number, value in db.execute("SELECT n, hash FROM events WHERE n > ? ORDER BY n", (known,)):
-            self.hot.add(value)
+        self.again = 0
+        sql = "SELECT n, hash, CASE typeof(hash) WHEN 'blob' THEN NULL ELSE body END FROM events WHERE n > ? ORDER BY n"
+        for number, value, body in db.execute(sql, (known,)):
+            if body is None:
+                self.hot.add(int.from_bytes(value))
+            else:
+                event = EVENT.decode(body)
+                self.hot.add(hash_of(event.source, event.id))
             self.last = number
             self.settle()
 
@@ -70,13 +103,14 @@ class Seen:
 
     def settle(self) -> None:
         """Move the hot hashes to a file when there are enough. Call after a commit, with ``last`` set to its last rowid."""
-        if len(self.hot) < HOT:
+        if len(self.hot) < max(HOT, self.again):
             return
+        self.again = len(self.hot) + HOT // 8  # not at each commit, should the disk be full
         self.runs.append(self._write(self.first, self.last, sorted(self.hot)))
-        self.hot, self.first = set(), self.last + 1
+        self.hot, self.first, self.again = set(), self.last + 1, 0
         small = [run for run in self.runs if run.count < HOT * MERGE]
         if len(small) >= MERGE:
-            merged = self._write(small[0].first, small[-1].last, sorted(value for run in small for value in run.view))
+            merged = self._write(small[0].first, small[-1].last, merge(*small))
             self.runs = [run for run in self.runs if run not in small] + [merged]
             for run in small:
                 run.file.unlink()
@@ -86,11 +120,16 @@ class Seen:
         while self.runs and self.runs[0].last < bottom:
             self.runs.pop(0).file.unlink()
 
-    def _write(self, first: int, last: int, values: list[int]) -> Run:
-        file = self.folder / f"{first}-{last}-{len(values)}.run"
+    def _write(self, first: int, last: int, values: Iterable[int]) -> Run:
+        high, low = array("Q"), array("Q")
+        for value in values:
+            high.append(value >> 64)
+            low.append(value & LOW)
+        file = self.folder / f"{first}-{last}-{len(high)}.run"
         part = file.with_suffix(".part")
         with part.open("wb") as stream:
-            array("q", values).tofile(stream)
+            high.tofile(stream)
+            low.tofile(stream)
             stream.flush()
             os.fsync(stream.fileno())
         part.rename(file)

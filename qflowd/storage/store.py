@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import sqlite3
 import threading
 import time
@@ -12,14 +13,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+import msgspec
+
 from qflowd.model import Event
 from qflowd.storage import read, write
-from qflowd.storage.rows import Appended, Batch, ExecutionRow, QueueFull, Retained, SeriesPoints, StorageError
+from qflowd.storage.rows import Appended, Batch, ExecutionRow, QueueFull, Retained, SeriesPoints, StorageError, explained
 from qflowd.storage.schema import connect
 from qflowd.storage.seen import Seen
 
 T = TypeVar("T")
-Job = tuple[Callable[[], Any], "Future[Any]", int]
+LOG = logging.getLogger("qflowd.storage")
+
+
+class Job:
+    """Work for the writer's thread; ``count``: events of it that wait, 0 once they are committed or refused."""
+
+    __slots__ = ("count", "future", "work")
+
+    def __init__(self, work: Callable[[], Any], future: Future[Any], count: int) -> None:
+        self.work, self.future, self.count = work, future, count
 
 
 class Storage:
@@ -34,6 +46,7 @@ class Storage:
         self._seconds = 0.0
         self._closing = False
         self._added: list[int] = []
+        self._forget = False
         self._lock: TextIO | None = None
         self._thread: threading.Thread | None = None
 
@@ -51,13 +64,18 @@ class Storage:
             raise StorageError(f"cannot write in {self.path}: {error.strerror}; check the directory's owner and mode") from error
         try:
             self._db = connect(self.file, self.synchronous)
-            self._seen = Seen(self.path / "seen", self._db)
-        except (StorageError, sqlite3.Error, OSError) as error:
+        except StorageError:
             self._unlock()
-            raise error if isinstance(error, StorageError) else StorageError(f"cannot open {self.file}: {error}") from error
-        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='events'").fetchone()
-        self._last: int = row[0] if row else 0
-        self._ro = sqlite3.connect(f"{self.file.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            raise
+        try:
+            self._seen = Seen(self.path / "seen", self._db)
+            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='events'").fetchone()
+            self._last: int = row[0] if row else 0
+            self._ro = sqlite3.connect(f"{self.file.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        except (sqlite3.Error, msgspec.MsgspecError, OSError) as error:
+            self._db.close()
+            self._unlock()
+            raise explained("open", self.file, error) from error
         self._pool = ThreadPoolExecutor(1, "qflowd-read")
         self._thread = threading.Thread(target=self._run, name="qflowd-write", daemon=True)
         self._thread.start()
@@ -69,13 +87,14 @@ class Storage:
 
     def _put(self, work: Callable[[], T], count: int = 0) -> Future[T]:
         future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # what was handed over is done, even if nobody waits for it any more
         with self._wake:
             if self._closing or not self._thread:
                 raise StorageError("the storage is closed")
             if count and self._waiting + count > self.queue_limit:
                 raise QueueFull(f"{self._waiting} events wait to be committed; try again later")
             self._waiting += count
-            self._jobs.append((work, future, count))
+            self._jobs.append(Job(work, future, count))
             self._wake.notify()
         return future
 
@@ -87,39 +106,59 @@ class Storage:
                 jobs, self._jobs = list(self._jobs), deque()
             if not jobs:
                 return
-            if not self._commit(jobs) and len(jobs) > 1:
-                for job in jobs:
-                    self._commit([job])
-            with self._wake:
-                self._waiting -= sum(count for _, _, count in jobs)
+            try:
+                if not self._commit(jobs) and len(jobs) > 1:
+                    for job in jobs:
+                        self._commit([job])
+            except BaseException as error:  # whatever it is, nobody may wait for ever, and the thread goes on
+                LOG.exception("the storage's writer failed")
+                self._fail([job for job in jobs if not job.future.done()], error)
 
-    def _commit(self, jobs: list[Job]) -> bool:
+    def _done(self, jobs: Sequence[Job]) -> None:
+        """Their events wait no more: before the futures resolve, so that who goes on by them is not refused."""
+        with self._wake:
+            for job in jobs:
+                self._waiting -= job.count
+                job.count = 0
+
+    def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
+        self._done(jobs)
+        for job in jobs:
+            job.future.set_exception(explained("store in", self.file, error))
+
+    def _commit(self, jobs: Sequence[Job]) -> bool:
         """One transaction. A failure of several is left to be tried one by one, of one is told to its future."""
         began, last, results = time.monotonic(), self._last, []
-        self._added = []
+        self._added, self._forget = [], False
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            results = [work() for work, _, _ in jobs]
+            results = [job.work() for job in jobs]
             self._db.execute("COMMIT")
-        except Exception as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+        except BaseException as error:
             self._last = last
             self._seen.hot.difference_update(self._added)
+            try:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            except sqlite3.Error:
+                LOG.exception("cannot roll back in %s", self.file)
             if len(jobs) == 1:
-                told = StorageError(f"cannot store in {self.file}: {error}")
-                told.__cause__ = error
-                jobs[0][1].set_exception(told)
+                LOG.error("cannot store in %s: %s", self.file, error, exc_info=not isinstance(error, sqlite3.Error))
+                self._fail(jobs, error)
             return False
         self._commits += 1
         self._seconds += time.monotonic() - began
-        for (_, future, _), result in zip(jobs, results, strict=True):
-            future.set_result(result)
-        self._seen.last = self._last
-        try:
+        self._done(jobs)
+        for job, result in zip(jobs, results, strict=True):
+            job.future.set_result(result)
+        try:  # the files are derived: what fails here is tried again by a later commit, or made anew at the next start
+            self._seen.last = self._last
             self._seen.settle()
-        except OSError:
-            pass  # the hot set keeps them, and the next commit tries again
+            if self._forget:
+                bottom = self._db.execute("SELECT min(n) FROM events").fetchone()[0]
+                self._seen.forget(self._seen.first if bottom is None else bottom)
+        except Exception:
+            LOG.exception("cannot keep the files in %s; duplicates are still known", self._seen.folder)
         return True
 
     def append(self, events: Sequence[Event], want: Collection[str] = ()) -> Future[Appended]:
@@ -137,13 +176,14 @@ class Storage:
         return self._put(lambda: write.save(self._db, batch))
 
     def retain(self, now: int, retention: Mapping[str, int], max_bytes: int) -> Future[Retained]:
-        """Remove one slice of what is too old or too much. ``retention``: events, executions, points, 10s, 1m, 1h in ms."""
+        """Remove one slice of what is too old or too much.
+
+        ``retention`` in ms: events, executions, history, points (1 s blocks; an hour where it is not named), 10s, 1m, 1h.
+        """
 
         def work() -> Retained:
-            done = write.retain(self._db, now, retention, max_bytes)
-            bottom = self._db.execute("SELECT min(n) FROM events").fetchone()[0]
-            self._seen.forget(self._seen.first if bottom is None else bottom)
-            return done
+            self._forget = True
+            return write.retain(self._db, now, retention, max_bytes)
 
         return self._put(work)
 
@@ -151,10 +191,15 @@ class Storage:
         def told() -> T:
             try:
                 return work(self._ro, *args)
-            except sqlite3.Error as error:
-                raise StorageError(f"cannot read {self.file}: {error}") from error
+            except (sqlite3.Error, msgspec.MsgspecError) as error:
+                raise explained("read", self.file, error) from error
 
-        return self._pool.submit(told)
+        if self._closing or not self._thread:
+            raise StorageError("the storage is closed")
+        try:
+            return self._pool.submit(told)
+        except RuntimeError as error:
+            raise StorageError("the storage is closed") from error
 
     def documents(self, kind: str) -> Future[dict[str, bytes]]:
         return self._get(read.documents, kind)

@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from qflowd.model import Event
+from qflowd.storage.read import applied
 from qflowd.storage.rows import Batch, Retained, SeriesPoints
 from qflowd.storage.seen import Seen, hash_of
 
-STEPS = {"10s": 10_000, "1m": 60_000, "1h": 3_600_000}
+HOUR = 3_600_000
+STEPS = {"10s": 10_000, "1m": 60_000, "1h": HOUR}
 ROWS, SLICE = 400, 2000
 ENCODER = msgspec.msgpack.Encoder()
 
@@ -27,7 +29,8 @@ def insert(db: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], t
 
 def fresh(events: Iterable[Event], seen: Seen, added: list[int]) -> tuple[list[bool], list[tuple[int, Event]]]:
     """Which events are new, and those with their hashes; the hashes join ``seen`` and ``added`` (for a rollback)."""
-    new, rows = [], []
+    new: list[bool] = []
+    rows: list[tuple[int, Event]] = []
     for event in events:
         value = hash_of(event.source, event.id)
         is_new = value not in seen
@@ -41,10 +44,11 @@ def fresh(events: Iterable[Event], seen: Seen, added: list[int]) -> tuple[list[b
 
 def events(db: sqlite3.Connection, rows: Sequence[tuple[int, Event]], last: int, now: int) -> int:
     """Insert after rowid ``last``; returns the last rowid."""
-    lines = []
+    lines: list[tuple[Any, ...]] = []
     for number, (value, event) in enumerate(rows, last + 1):
         execution = event.data.get("executionId")
-        lines.append((number, value, now, event.time, execution if isinstance(execution, str) else None, ENCODER.encode(event)))
+        named = execution if isinstance(execution, str) else None
+        lines.append((number, value.to_bytes(16), now, event.time, named, ENCODER.encode(event)))
     insert(db, "INSERT INTO events(n, hash, received, time, execution_id, body)", lines)
     return last + len(rows)
 
@@ -70,9 +74,15 @@ def save(db: sqlite3.Connection, batch: Batch) -> None:
 def _roll(db: sqlite3.Connection, points: Sequence[SeriesPoints]) -> None:
     rows = []
     for series in points:
-        key = (series.name, msgspec.json.encode(series.labels, order="deterministic").decode())
-        db.execute("INSERT OR IGNORE INTO series(name, labels) VALUES(?, ?)", key)
-        number = db.execute("SELECT n FROM series WHERE name=? AND labels=?", key).fetchone()[0]
+        if not series.times:
+            continue
+        key, newest = (series.name, msgspec.json.encode(series.labels, order="deterministic").decode()), max(series.times)
+        row = db.execute("SELECT n, last FROM series WHERE name=? AND labels=?", key).fetchone()
+        if not row:
+            row = (db.execute("INSERT INTO series(name, labels, last) VALUES(?, ?, ?)", (*key, newest)).lastrowid, newest)
+        elif newest > row[1] + HOUR:
+            db.execute("UPDATE series SET last=? WHERE n=?", (newest, row[0]))
+        number = row[0]
         for step in STEPS.values():
             buckets: dict[int, list[tuple[int, float]]] = {}
             for when, value in zip(series.times, series.values, strict=True):
@@ -93,27 +103,57 @@ def used(db: sqlite3.Connection) -> int:
     return int(page * (pages - free))
 
 
-def retain(db: sqlite3.Connection, now: int, retention: Mapping[str, int], max_bytes: int) -> Retained:
-    def cut(sql: str, *values: object) -> int:
-        return db.execute(sql, (*values, SLICE)).rowcount
+EVENTS = "DELETE FROM events WHERE n IN (SELECT n FROM (SELECT n, received FROM events WHERE n<=? ORDER BY n LIMIT ?) WHERE received<?)"
+EXECUTIONS = "DELETE FROM executions WHERE rowid IN (SELECT rowid FROM executions WHERE end_time<? ORDER BY end_time LIMIT ?)"
+STALE = ("DELETE FROM executions WHERE rowid IN"
+         " (SELECT rowid FROM executions WHERE end_time IS NULL AND status='stale' AND begun<? ORDER BY begun LIMIT ?)")
+HISTORY = "DELETE FROM history WHERE n IN (SELECT n FROM (SELECT n, time FROM history ORDER BY n LIMIT ?) WHERE time<?)"
+BLOCKS = "DELETE FROM blocks WHERE n IN (SELECT n FROM blocks WHERE last<? ORDER BY last LIMIT ?)"
+ROLLUPS = ("DELETE FROM rollups WHERE (step, time, series) IN"
+           " (SELECT step, time, series FROM rollups WHERE step=? AND time<? ORDER BY time LIMIT ?)")
+EVER = 1 << 62
 
-    gone = executions = points = oversize = 0
+
+def retain(db: sqlite3.Connection, now: int, retention: Mapping[str, int], max_bytes: int) -> Retained:
+    """One slice of each kind; events that the records do not hold yet (rowid over ``applied``) stay in any case."""
+
+    def cut(sql: str, *values: int) -> int:
+        return db.execute(sql, values).rowcount
+
+    kept = applied(db)
+    events = executions = history = oversize = 0
+    full = False
     if "events" in retention:
-        gone = cut("DELETE FROM events WHERE n IN (SELECT n FROM (SELECT n, received FROM events ORDER BY n LIMIT ?2) WHERE received < ?1)",
-                   now - retention["events"])
+        events = cut(EVENTS, kept, SLICE, now - retention["events"])
+        full = events == SLICE
     if "executions" in retention:
-        executions = cut("DELETE FROM executions WHERE rowid IN (SELECT rowid FROM executions WHERE end_time < ? ORDER BY end_time LIMIT ?)",
-                         now - retention["executions"])
-    full = [executions == SLICE, gone == SLICE]
-    removed = cut("DELETE FROM blocks WHERE n IN (SELECT n FROM blocks WHERE last < ? LIMIT ?)", now - retention.get("points", 3_600_000))
-    points, full = removed, [*full, removed == SLICE]
+        ended, stale = (cut(sql, now - retention["executions"], SLICE) for sql in (EXECUTIONS, STALE))
+        executions = ended + stale
+        full = full or SLICE in (ended, stale)
+    if "history" in retention:
+        history = cut(HISTORY, SLICE, now - retention["history"])
+        full = full or history == SLICE
+    points = cut(BLOCKS, now - retention.get("points", HOUR), SLICE)
+    behind = points == SLICE
     for name, step in STEPS.items():
         if name in retention:
-            removed = cut("DELETE FROM rollups WHERE (step, time, series) IN"
-                          " (SELECT step, time, series FROM rollups WHERE step=? AND time<? ORDER BY time LIMIT ?)", step, now - retention[name])
-            points, full = points + removed, [*full, removed == SLICE]
+            removed = cut(ROLLUPS, step, now - retention[name], SLICE)
+            points, behind = points + removed, behind or removed == SLICE
+    if not behind and all(name in retention for name in STEPS):  # names whose last points are gone
+        oldest = now - max(retention[name] for name in STEPS) - 2 * HOUR
+        cut("DELETE FROM series WHERE n IN (SELECT n FROM series WHERE last<? LIMIT ?)", oldest, SLICE)
+    full = full or behind
     if max_bytes and used(db) > max_bytes:
-        oversize = cut("DELETE FROM events WHERE n IN (SELECT n FROM events ORDER BY n LIMIT ?)")
-        full.append(oversize > 0 and used(db) > max_bytes)
+        oversize = cut(EVENTS, kept, SLICE, EVER)
+        events += oversize
+        if not oversize:
+            oversize = cut(EXECUTIONS, EVER, SLICE) or cut(STALE, EVER, SLICE)
+            executions += oversize
+        if not oversize:
+            for step in STEPS.values():
+                oversize = oversize or cut(ROLLUPS, step, EVER, SLICE)
+            oversize = oversize or cut(BLOCKS, EVER, SLICE // 10)
+            points += oversize
+        full = full or (oversize > 0 and used(db) > max_bytes)
     db.execute("PRAGMA incremental_vacuum(500)").fetchall()
-    return Retained(gone + oversize, executions, points, oversize, any(full))
+    return Retained(events, executions, points, oversize, full, history)

@@ -9,6 +9,8 @@ import sys
 import time
 from typing import Any
 
+import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.daemon import Daemon, event, until
@@ -119,3 +121,14 @@ def test_tokens_open_what_their_role_allows(start: Any) -> None:
     assert daemon.request("GET", "/api/v1/flows", headers=bearer).status == 403
     assert daemon.request("POST", "/api/v1/events", event("exec.started", 1, {"executionId": "a", "flowId": "f"}), bearer).status == 200
     assert made.stdout.strip() not in daemon.log.read_text()
+    with connect(f"ws://{daemon.addresses['websocket']}/", additional_headers=bearer) as client, pytest.raises(ConnectionClosed) as closed:
+        client.recv(timeout=5)
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 4003
+    with connect(f"ws://{daemon.addresses['websocket']}/") as client:
+        client.send(json.dumps({"type": "subscribe", "data": {"streams": ["event_log"]}}))
+        assert json.loads(client.recv(timeout=5))["data"]["code"] == "unauthenticated"
+        client.send(json.dumps({"type": "authenticate", "data": {"token": "qfd_wrong"}}))
+        assert json.loads(client.recv(timeout=5))["data"]["code"] == "unauthenticated"
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(timeout=5)
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 4001

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
@@ -14,6 +17,86 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from tests.daemon import Daemon, event, until
 
 SHOTS = os.environ.get("QFLOWD_SHOTS")
+PICTURE = Path(__file__).parents[2] / "docs" / "overview.png"
+LONG = [("nightly-etl", "transform", 1080, 540, 0.41), ("user-onboarding", "validate-identity", 120, 180, 0.6),
+        ("search-reindex", "shard-7-of-16", 240, 540, 0.44), ("ledger-sync", "wait-for-bank", 360, 400, 0.5)]  # fmt: skip
+
+
+class Business:
+    """A small company's flows: some long runs, many short ones, of which one flow fails because a service does not answer."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon, self.random, self.number = daemon, random.Random(4), 0
+
+    def event(self, kind: str, data: dict[str, Any], at: float) -> dict[str, Any]:
+        self.number += 1
+        return event(kind, f"business-{self.number}", data, at=at, source="/business")
+
+    def send(self, events: list[dict[str, Any]]) -> None:
+        answer = self.daemon.send(events)
+        assert answer.status == 200, answer.body
+        assert not answer.json["rejected"], answer.body
+
+    def begin(self) -> None:
+        """The long runs, under way, and a rule that fires."""
+        now = time.time()
+        for number, (flow, step, age, estimate, progress) in enumerate(LONG):
+            run = {"executionId": f"long-{number}"}
+            self.send([
+                self.event("exec.started", {**run, "flowId": flow, "estimatedDuration": estimate * 1000, "triggerType": "schedule"}, now - age),
+                self.event("exec.step.dispatched", {**run, "stepId": "load"}, now - age + 1),
+                self.event("exec.step.completed", {**run, "stepId": "load", "status": "success"}, now - age + 21),
+                self.event("exec.step.dispatched", {**run, "stepId": step}, now - age + 22),
+                self.event("exec.progress", {**run, "progress": progress, "currentStep": step}, now - 2),
+            ])  # fmt: skip
+        self.send([self.event("exec.paused", {"executionId": "long-3", "reason": "the bank is closed"}, now - 1)])
+        rule = {"name": "Processor in use", "condition": "cpu_utilization > 0", "severity": "critical"}
+        assert self.daemon.request("POST", "/api/v1/dashboard/alerts", rule).status == 201
+
+    def one(self, at: float, name: str | None = None, flow: str | None = None) -> None:
+        """A short run that ended ``at``: reserve, then verify-funds with two attempts if it fails, and its validation."""
+        chance = self.random
+        flow = flow or chance.choice(["invoice-render", "user-onboarding", "payments-settle", "search-reindex", "invoice-render"])
+        run: dict[str, Any] = {"executionId": name or f"{chance.getrandbits(32):08x}"}
+        took = chance.uniform(0.4, 2.5)
+        failed = flow == "payments-settle" and (name is not None or chance.random() < 0.8)
+        error = {"type": "connection", "message": "connection refused by ledger", "stepId": "verify-funds"}
+        first, second = at - took, at - took * 0.6
+        events = [
+            self.event("exec.started", {**run, "flowId": flow, "triggerType": "api"}, first),
+            self.event("exec.step.dispatched", {**run, "stepId": "settle"}, first),
+            self.event("exec.step.dispatched", {**run, "stepId": "reserve", "parentStepId": "settle"}, first),
+            self.event("exec.step.completed", {**run, "stepId": "reserve", "status": "success"}, second),
+        ]
+        verify = {**run, "stepId": "verify-funds", "parentStepId": "settle", "attempt": 1}
+        events.append(self.event("exec.step.dispatched", verify, second))
+        done = {**run, "stepId": "verify-funds"}
+        if failed:
+            again = at - took * 0.2
+            events.append(self.event("exec.step.completed", {**done, "status": "failure", "error": error}, at - took * 0.4))
+            events.append(self.event("exec.step.dispatched", {**verify, "attempt": 2}, again))
+            events.append(self.event("exec.step.completed", {**done, "status": "failure", "error": error}, at - 0.002))
+            events.append(self.event("exec.step.completed", {**run, "stepId": "settle", "status": "failure"}, at - 0.001))
+            events.append(self.event("exec.completed", {**run, "status": "failed", "error": error}, at))
+        else:
+            events.append(self.event("exec.step.completed", {**done, "status": "success"}, at - 0.002))
+            events.append(self.event("exec.step.completed", {**run, "stepId": "settle", "status": "success"}, at - 0.001))
+            events.append(self.event("exec.completed", {**run, "status": "completed"}, at))
+        layers: dict[str, Any] = {}
+        for layer in ("qlock", "qonsent", "qindex", "qerberos"):
+            spent = chance.uniform(30, 50) * (chance.uniform(5, 12) if layer == "qonsent" else 1)
+            layers[layer] = {"valid": chance.random() < 0.99, "durationMs": spent, "cacheHit": chance.random() < 0.85}
+        overall = {"valid": all(one["valid"] for one in layers.values()), "durationMs": sum(one["durationMs"] for one in layers.values())}
+        validation = {"validationId": f"v-{run['executionId']}", "operationType": "execution", "operationId": run["executionId"]}
+        events.append(self.event("validation.pipeline.executed", {**validation, "pipelineResult": {**layers, "overall": overall}}, at - 0.003))
+        self.send(events)
+
+    def work(self, seconds: float) -> None:
+        """Short runs for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.one(time.time())
+            time.sleep(self.random.uniform(0.3, 0.8))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +154,7 @@ def test_after_a_restart_the_page_goes_on_without_a_reload(daemon: Daemon, brows
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
 def test_the_page_fits(daemon: Daemon, browser: Browser, theme: str, width: int, height: int) -> None:
-    now = __import__("time").time()
+    now = time.time()
     for number, (flow, status) in enumerate([("payments-settle", "failed"), ("nightly-etl", None), ("invoice-render", "completed")]):
         name = {"executionId": f"run-{number}"}
         events = [event("exec.started", f"{number}s", {**name, "flowId": flow, "estimatedDuration": 60_000}, at=now - 40)]
