@@ -42,12 +42,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--parts", type=int, default=6, help="rows of the table")
     arguments = parser.parse_args()
-    part = max(arguments.events // arguments.parts // arguments.batch, 1) * arguments.batch
+    part = -(-arguments.events // arguments.parts // arguments.batch) * arguments.batch
     with tempfile.TemporaryDirectory() as folder:
         storage = Storage(Path(folder), clock=lambda: int(time.time() * 1000))
         storage.open()
         print(f"{'events held':>12} {'events/CPU s':>13} {'events/s':>10} {'longest ms':>11} {'MiB':>7}", flush=True)
-        for at in range(0, max(arguments.events, 1), part):
+        for at in range(0, arguments.events, part):
             rates = measure(storage, at, part, arguments.batch)
             print("{:12,} {:13,.0f} {:10,.0f} {:11,.0f} {:7,.0f}".format(at + part, *rates, storage.stats()["bytes"] / 2**20), flush=True)
         storage.close()

@@ -117,13 +117,14 @@ class Engine:
         kept = self._kept[rule.id]
         kept.last_evaluation = now
         try:
-            holding: list[tuple[dict[str, str], float | None]] = [*_elements(condition.evaluate(store, now))]
+            result, value = condition.watch(store, now)
+            holding: list[tuple[dict[str, str], float | None]] = [*_elements(result)]
             clear = _elements(resolve.evaluate(store, now)) if resolve is not None and kept.lives else []
         except PromQLError as error:
             # A condition that is ambiguous over today's series says nothing: alerts stay as they are.
             kept.error, kept.last_value = str(error), None
             return
-        kept.error, kept.last_value = None, holding[0][1] if holding else None
+        kept.error, kept.last_value = None, value
         if not holding and not kept.lives and rule.no_data != "alert":
             kept.sent and self._forget(kept, rule, now)
             return
@@ -133,12 +134,12 @@ class Engine:
         if absent and rule.no_data == "alert":
             holding = [(life.series, None) for life in kept.lives.values()] or [({}, None)]
         present: set[str] = set()
-        for labels, value in holding:
+        for labels, held in holding:
             series = bare(labels)
             key = fingerprint(rule.id, series)
             if key not in present:
                 present.add(key)
-                self._holds(rule, kept, key, series, value, now, found)
+                self._holds(rule, kept, key, series, held, now, found)
         for key, life in list(kept.lives.items()):
             if key not in present:
                 stays = resolve is not None and not absent and not any(_agree(one, life.series) for one, _ in clear)
@@ -217,7 +218,8 @@ class Engine:
         return [msgspec.structs.replace(life.alert) for kept in self._kept.values() for life in kept.lives.values()]
 
     def view(self, rule_id: str) -> dict[str, Any]:
-        """``state, lastValue, lastEvaluation, activeAlerts`` of a rule. ``lastValue`` is known while the condition holds."""
+        """``state`` (the worst of its alerts), ``lastValue, lastEvaluation, activeAlerts`` of a rule. ``lastValue`` is that of
+        the left side of a condition ``vector > scalar``, whether or not it holds; null for every other condition."""
         kept = self._kept.get(rule_id) or _Kept("")
         states = [life.alert.status for life in kept.lives.values()]
         state = next((one for one in ("firing", "acknowledged", "pending") if one in states), "inactive")

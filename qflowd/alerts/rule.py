@@ -45,7 +45,7 @@ def _camel(key: str) -> str:
 
 def _duration(value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(f"(?:{_PART})+", value):
-        found = round(sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value)))
+        found = round(min(sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value)), LONGEST + 1))
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LONGEST:
         found = round(value)
     else:
@@ -104,6 +104,10 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def _short(text: str | int | float) -> bool:
+    return len(text) <= 10_000 if isinstance(text, str) else abs(text) < 1e300 or text != text
+
+
 def _texts(value: Any, path: str, problems: list[Problem], *, labels: bool) -> dict[str, str]:
     if not isinstance(value, Mapping):
         problems.append(Problem(path, "expected a mapping of names to texts"))
@@ -113,7 +117,7 @@ def _texts(value: Any, path: str, problems: list[Problem], *, labels: bool) -> d
         here = f"{path}.{key}"
         if not isinstance(key, str) or not _LABEL.fullmatch(key) or (labels and key in ("alertname", "__name__")):
             problems.append(Problem(here, "expected a name of letters, digits and _ (alertname is set by qflowd)"))
-        elif not isinstance(text, (str, int, float)) or len(str(text)) > 10_000:
+        elif not isinstance(text, (str, int, float)) or isinstance(text, bool) or not _short(text):
             problems.append(Problem(here, "expected a text"))
         else:
             try:
@@ -178,8 +182,8 @@ def parse_rule(mapping: Mapping[str, Any], source: RuleSource, *, channels: Coll
 
 
 def defaults() -> list[Rule]:
-    """The four rules that ship. The one on throughput holds only while at least one execution has been active for a
-    minute, so that an install where nothing runs does not alert."""
+    """The four rules that ship. The one on throughput holds only where the last hour saw at least one minute with as many
+    executions as it asks for: an idle install, or one long flow on a quiet one, never did, and does not alert."""
     m = 60_000
     source = RuleSource("default")
     return [
@@ -187,10 +191,10 @@ def defaults() -> list[Rule]:
              cooldown=5 * m, source=source, annotations={"summary": "99 % latency of executions is {{ $value | humanize }} ms"}),
         Rule(id="high_error_rate_alert", name="High error rate", condition="error_rate > 0.05", severity="critical",
              cooldown=3 * m, source=source, annotations={"summary": "{{ $value | humanizePercentage }} of executions fail"}),
-        Rule(id="low_throughput_alert", name="Low throughput", condition="throughput < 5 and on() sum(active_executions) > 0",
-             for_=m, severity="medium", cooldown=10 * m, source=source,
+        Rule(id="low_throughput_alert", name="Low throughput", for_=m, condition="throughput < 5 and max_over_time(throughput[1h]) >= 5",
+             severity="medium", cooldown=10 * m, source=source,
              annotations={"summary": "{{ $value | humanize }} executions ended in the last minute",
-                          "description": "Holds only while executions are active: where no flow runs it stays silent."}),
+                          "description": "Holds only where a minute of the last hour saw 5 or more end: an idle install stays silent."}),
         Rule(id="resource_exhaustion_alert", name="Resource exhaustion", severity="critical", cooldown=2 * m, source=source,
              condition="cpu_utilization > 0.9 OR memory_utilization > 0.9",
              annotations={"summary": "CPU or memory of {{ $labels.host }} is {{ $value | humanizePercentage }} used"}),

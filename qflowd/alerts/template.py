@@ -26,7 +26,9 @@ def plain(value: float) -> str:
 
 
 def _scaled(value: float, unit: str = "") -> str:
-    if value == 0 or not math.isfinite(value):
+    if not math.isfinite(value):
+        return plain(value) + unit
+    if value == 0:
         return f"{value:.4g}{unit}"
     prefix = ""
     if abs(value) >= 1:
@@ -43,13 +45,13 @@ def _scaled(value: float, unit: str = "") -> str:
 
 
 def _percentage(value: float) -> str:
-    return f"{value * 100:.4g}%"
+    return f"{value * 100:.4g}%" if math.isfinite(value * 100) else f"{plain(value * 100)}%"
 
 
 def _duration(value: float) -> str:
     """``value`` is in seconds."""
     if not math.isfinite(value) or abs(value) < 60:
-        return f"{value:.4g}s" if not math.isfinite(value) or abs(value) >= 1 else _scaled(value, "s")
+        return f"{value:.4g}s" if 1 <= abs(value) < 60 else _scaled(value, "s")
     sign, left = ("-" if value < 0 else ""), int(abs(value))
     days, hours, minutes, seconds = left // 86_400, left // 3600 % 24, left // 60 % 60, left % 60
     if days:

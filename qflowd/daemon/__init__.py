@@ -43,6 +43,7 @@ from qflowd.series.recorder import Recorder
 from qflowd.series.store import SeriesStore
 from qflowd.sources.host import HostSampler
 from qflowd.state import State
+from qflowd.state.log import log_line
 from qflowd.storage import Batch, ExecutionRow, SeriesPoints, Storage, StorageError
 
 log = logging.getLogger("qflowd.daemon")
@@ -185,7 +186,18 @@ class Daemon:
             self.counters.update(msgspec.json.decode(blob, type=dict[str, int]))
         await self.tokens.load()
         replayed = await self.ingest.replay()
+        await self.recall()
         log.info("restored %d executions and %d series; %d events replayed", len(list(self.state.executions())), len(self.series), replayed)
+
+    async def recall(self) -> None:
+        """Fill the event log's snapshot from the journal; what was replayed is among it."""
+        rows = await asyncio.wrap_future(self.storage.events(limit=200, newest_first=True))
+        lines = []
+        for _, event in reversed(rows):
+            name = event.data.get("executionId")
+            lines.append(log_line(event, self.state.execution(name) if isinstance(name, str) else None))
+        self.hub.flush()
+        self.views.recall(lines)
 
     def context(self) -> Context:
         """What the handlers get."""

@@ -140,6 +140,11 @@ class Views:
         """Keep lines for the snapshot of the event log."""
         self._lines.extend(lines)
 
+    def recall(self, lines: Sequence[LogLine]) -> None:
+        """After a start: let the snapshot begin with these."""
+        self._lines.clear()
+        self._lines.extend(lines)
+
     def stats(self) -> dict[str, Any]:
         """The body of ``GET /api/v1/dashboard/stats``."""
         daemon, hub = self.daemon, self.daemon.hub.stats()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
+
 from qflowd.handlers.base import Handler, ProblemError
 from qflowd.handlers.executions import decode_cursor, encode_cursor
-from qflowd.model import Logged, Problem
-from qflowd.state import State
+from qflowd.model import Event, Execution, Problem
+from qflowd.state.log import log_line
 
 
 class Stats(Handler):
@@ -52,16 +54,15 @@ class EventLog(Handler):
         text = (self.get_query_argument("text", None) or "").lower()
         cursor = self.get_query_argument("cursor", None)
         before = decode_cursor(cursor)[0] if cursor else None
-        now = self.context.clock()
         items: list[dict[str, Any]] = []
         # A filter may pass over many events: each request reads a bounded number and hands the place on.
         for _ in range(5):
             rows = await asyncio.wrap_future(self.context.storage.events(before_rowid=before, limit=limit, newest_first=True))
             for rowid, event in rows:
                 before = rowid
-                for change in State().apply(event, now):
-                    if isinstance(change, Logged) and (level in (None, change.line.level)) and text in change.line.text.lower():
-                        items.append({"seq": rowid, **self.line(change)})
+                line = log_line(event, self.execution(event))
+                if level in (None, line.level) and text in line.text.lower():
+                    items.append({"seq": rowid, **msgspec.to_builtins(line)})
                 if len(items) >= limit:
                     return self.answer({"items": items, "nextCursor": encode_cursor(rowid, "")})
             if len(rows) < limit:
@@ -69,12 +70,10 @@ class EventLog(Handler):
             await asyncio.sleep(0)
         self.answer({"items": items, "nextCursor": encode_cursor(before or 0, "")})
 
-    @staticmethod
-    def line(change: Logged) -> dict[str, Any]:
-        import msgspec
-
-        built: dict[str, Any] = msgspec.to_builtins(change.line)
-        return built
+    def execution(self, event: Event) -> Execution | None:
+        """The execution that an event speaks of, where memory holds it: it knows the flow's name."""
+        name = event.data.get("executionId")
+        return self.context.state.execution(name) if isinstance(name, str) else None
 
 
 class Clients(Handler):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 class Matcher:
     """``op`` is one of ``= != =~ !~``. Raises ``re.error`` for a bad expression, ``ValueError`` for another ``op``."""
 
-    __slots__ = ("name", "op", "value", "_pattern")
+    __slots__ = ("_pattern", "name", "op", "value")
 
     def __init__(self, name: str, op: str, value: str) -> None:
         if op not in ("=", "!=", "=~", "!~"):

@@ -10,6 +10,7 @@ from qflowd.model import Sample
 from qflowd.series.matcher import Matcher
 
 LATE = 60_000
+SWEEP = 60_000
 EMPTY = 0xFFFF
 STALE = 0x8000
 """Added to a slot's milliseconds where the point is a staleness marker, so that a measured NaN stays a value."""
@@ -18,7 +19,7 @@ STALE = 0x8000
 class Series:
     """One ring: per second a value and the milliseconds within it. It doubles from 64 slots up to ``seconds``."""
 
-    __slots__ = ("name", "labels", "newest", "_first", "_limit", "_size", "_values", "_millis")
+    __slots__ = ("_first", "_limit", "_millis", "_size", "_values", "labels", "name", "newest")
 
     def __init__(self, name: str, labels: dict[str, str], seconds: int) -> None:
         self.name, self.labels, self._limit = name, labels, seconds
@@ -90,29 +91,45 @@ class Series:
 
 
 class SeriesStore:
-    """All series, at most ``limit``."""
+    """All series, at most ``limit``. At the limit, those without a point for as long as a ring is make room."""
 
     def __init__(self, *, limit: int = 2000, seconds: int = 3600) -> None:
         self.limit, self.seconds = limit, seconds
         self.refused = self.late = 0
         self._series: dict[str, dict[tuple[tuple[str, str], ...], Series]] = {}
         self._count = 0
+        self._swept = 0
         self._fresh: dict[int, tuple[Series, list[int], list[float | None]]] = {}
 
     def __len__(self) -> int:
         return self._count
 
-    def _of(self, name: str, labels: dict[str, str]) -> Series | None:
+    def _of(self, name: str, labels: dict[str, str], time: int) -> Series | None:
         key = tuple(sorted(labels.items()))
         found = self._series.get(name, {}).get(key)
-        if found is None and self._count < self.limit:
-            found = self._series.setdefault(name, {})[key] = Series(name, dict(labels), self.seconds)
-            self._count += 1
+        if found is None:
+            if self._count >= self.limit:
+                self._sweep(time)
+            if self._count < self.limit:
+                found = self._series.setdefault(name, {})[key] = Series(name, dict(labels), self.seconds)
+                self._count += 1
         return found
+
+    def _sweep(self, time: int) -> None:
+        """Drops the series whose points have all left the hour before ``time`` (ms); at most once a minute, as it reads all."""
+        if time < self._swept + SWEEP:
+            return
+        self._swept = time
+        for name, group in list(self._series.items()):
+            for key in [key for key, one in group.items() if one.newest < time - self.seconds * 1000 and id(one) not in self._fresh]:
+                del group[key]
+                self._count -= 1
+            if not group:
+                del self._series[name]
 
     def add(self, sample: Sample) -> bool:
         """False where the series is refused (limit) or the point is more than 60 s behind its series."""
-        series = self._of(sample.name, sample.labels)
+        series = self._of(sample.name, sample.labels, sample.time)
         if series is None:
             self.refused += 1
             return False
@@ -127,10 +144,10 @@ class SeriesStore:
         return True
 
     def select(self, name: str | None, matchers: Sequence[Matcher]) -> list[Series]:
+        """The series called ``name`` (any, where ``None``) that all matchers match; ``__name__`` may be matched too."""
         found: list[Series] = []
-        for own, group in self._series.items():
-            if name is not None and own != name:
-                continue
+        groups = self._series.items() if name is None else ((name, self._series.get(name, {})),)
+        for own, group in groups:
             for series in group.values():
                 if all(one.matches_value(own) if one.name == "__name__" else one.matches(series.labels) for one in matchers):
                     found.append(series)
@@ -143,7 +160,7 @@ class SeriesStore:
 
     def load(self, name: str, labels: dict[str, str], times: Sequence[int], values: Sequence[float | None]) -> None:
         """Refills a ring from disk; these points are not drained again."""
-        series = self._of(name, labels)
+        series = self._of(name, labels, times[-1] if times else 0)
         if series is None:
             self.refused += 1
             return

@@ -74,7 +74,7 @@ def _check(db: sqlite3.Connection, file: Path) -> None:
     if tables and file.stat().st_size < CHECK_BELOW:
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise StorageError(f"{file} is damaged ({verdict}); it was left alone: move it away or restore a backup")
+            raise StorageError(f"{file} is damaged ({' '.join(verdict.split())}); it was left alone: move it away or restore a backup")
 
 
 def _migrate(db: sqlite3.Connection, synchronous: str) -> None:

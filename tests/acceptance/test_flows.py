@@ -90,6 +90,8 @@ def test_counters_executions_and_series_go_on_after_a_restart(daemon: Daemon) ->
     assert daemon.metric('qflowd_events_total{outcome="accepted"}') == 3
     assert {one["executionId"]: one["status"] for one in daemon.get("/api/v1/executions")["items"]} == {"a": "running", "b": "failed"}
     assert "mine" in daemon.rules()
+    texts = [line["text"] for line in daemon.get("/api/v1/event-log?level=error")["items"]]
+    assert len(texts) == 1 and "f" in texts[0], texts
     now = time.time()
     found = daemon.get(f"/api/v1/query_range?query=cpu_utilization&start={now - 60}&end={now}&step=1")
     assert found["data"]["result"], "the rings are full again"

@@ -17,12 +17,12 @@ count = iter(range(10**9))
 
 
 def event(kind: str, time: int, source: str = "s", id: str = "", **data: Any) -> Event:
-    full = f"{X}{kind}.v1" if not kind.startswith("q.") else kind
+    full = kind if kind.startswith(("q.", "com.")) else f"{X}{kind}.v1"
     return Event(source, id or str(next(count)), full, time, {"executionId": "e", **data} if full.startswith(X) else data)
 
 
 def started(time: int = 1000, **data: Any) -> Event:
-    return event("exec.started".removeprefix("exec."), time, flowId="hello", **data)
+    return event("started", time, flowId="hello", **data)
 
 
 def validated(time: int, valid: bool = True, name: str = "v", of: str = "e", **data: Any) -> Event:

@@ -74,6 +74,12 @@ def operate(symbol: str, left: Node, right: Node, matching: Matching, return_boo
     """The operator ``symbol`` over two compiled sides."""
     if symbol in ("and", "or", "unless"):
         return _set_operator(symbol, left, right, matching)
+    apply = combine(symbol, matching, return_bool)
+    return lambda store, time: apply(left(store, time), right(store, time))
+
+
+def combine(symbol: str, matching: Matching, return_bool: bool) -> Callable[[Value, Value], Value]:
+    """The operator ``symbol``, which is not a set operator, over the values of two sides."""
     compare = COMPARISONS.get(symbol)
     compute = ARITHMETIC.get(symbol)
     if compare is None and compute is None:
@@ -87,8 +93,7 @@ def operate(symbol: str, left: Node, right: Node, matching: Matching, return_boo
         holds = compare(a, b)
         return float(holds) if return_bool else (kept if holds else None)
 
-    def evaluate(store: Any, time: int) -> Value:
-        a, b = left(store, time), right(store, time)
+    def apply(a: Value, b: Value) -> Value:
         if isinstance(a, list):
             if isinstance(b, list):
                 return _match(a, b, matching, one, drop)
@@ -101,21 +106,24 @@ def operate(symbol: str, left: Node, right: Node, matching: Matching, return_boo
             return found
         return [(bare(labels) if drop else labels, value) for labels, value in pairs if value is not None]
 
-    return evaluate
+    return apply
 
 
 def _set_operator(symbol: str, left: Node, right: Node, matching: Matching) -> Node:
     key = matching.key
 
     def evaluate(store: Any, time: int) -> Value:
-        a, b = left(store, time), right(store, time)
+        a = left(store, time)
+        if not a and symbol != "or":
+            return []
+        b = right(store, time)
         assert isinstance(a, list) and isinstance(b, list), "the parser lets only vectors through"
         if symbol == "or":
             if not a or not b:
                 return a or b
             have = {key(labels) for labels, _ in a}
             return a + [one for one in b if key(one[0]) not in have]
-        if not a or not b:
+        if not b:
             return a if symbol == "unless" else []
         have = {key(labels) for labels, _ in b}
         return [one for one in a if (key(one[0]) in have) is (symbol == "and")]

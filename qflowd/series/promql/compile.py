@@ -2,82 +2,68 @@
 
 from __future__ import annotations
 
-import math
 import re
-from datetime import timedelta
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import promql_parser as ast
 
-from qflowd.series.matcher import Matcher
-from qflowd.series.promql.binary import Matching, operate
-from qflowd.series.promql.functions import AGGREGATIONS, ELEMENTWISE, EXTRAPOLATED, OVER_TIME, extrapolated
-from qflowd.series.promql.value import Labels, Node, PromQLError, RangeVector, Value, Vector, bare
+from qflowd.series.promql import calls
+from qflowd.series.promql.aggregate import WITH_SCALAR, aggregate, ordered
+from qflowd.series.promql.binary import COMPARISONS, Matching, combine, operate
+from qflowd.series.promql.functions import ELEMENTWISE, OVER_TIME, RANGE, greatest, least, quantile, regression
+from qflowd.series.promql.selector import OPERATORS, Selector, milliseconds
+from qflowd.series.promql.value import Labels, Node, PromQLError, Value, Vector, bare
 
 if TYPE_CHECKING:
     from qflowd.series.store import SeriesStore
 
-LENGTH, DEPTH, LOOKBACK = 8192, 100, 300_000
+LENGTH, DEPTH = 8192, 100
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`', re.S)
-_OPS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
+_NAMES = {"SubqueryExpr": "a subquery", "StringLiteral": "a string as a value", "MatrixSelector": "a range as a result"}
 
 
 class Query:
     """A compiled query. ``names`` are the series that it reads by name."""
 
-    def __init__(self, text: str, node: Node, selectors: list[_Selector]) -> None:
+    def __init__(self, text: str, node: Node, selectors: list[Selector], comparison: _Comparison | None) -> None:
         self.text = text
         self.names = {one.name for one in selectors if one.name is not None}
         self._node = node
         self._selectors = selectors
+        self._comparison = comparison
 
     def evaluate(self, store: SeriesStore, time: int) -> Value:
         """A scalar, or the elements of an instant vector, at ``time``. Raises PromQLError where matching is ambiguous."""
         return self._node(store, time)
 
+    def watch(self, store: SeriesStore, time: int) -> tuple[Value, float | None]:
+        """``evaluate``, and for a query ``vector > scalar`` the value of its left side, whether or not the comparison
+        holds: of several the one that is nearest to it. ``None`` for every other query."""
+        return self._comparison(store, time) if self._comparison is not None else (self._node(store, time), None)
+
     def has_input(self, store: SeriesStore, time: int) -> bool:
         """Whether any series that the query reads has a value. True for a query that reads none."""
-        return not self._selectors or any(one.instant(store, time) for one in self._selectors)
+        return not self._selectors or any(one.any(store, time) for one in self._selectors)
 
 
-class _Selector:
-    def __init__(self, node: Any) -> None:
-        if node.at is not None:
-            raise PromQLError("the modifier @ is not supported")
-        if node.matchers.or_matchers:
-            raise PromQLError("or between matchers is not supported")
-        self.name: str | None = node.name
-        self.matchers: list[Matcher] = []
-        for one in node.matchers.matchers:
-            op = _OPS[str(one.op)]
-            if one.name == "__name__" and op == "=" and self.name is None:
-                self.name = one.value
-            else:
-                try:
-                    self.matchers.append(Matcher(one.name, op, one.value))
-                except (ValueError, re.error) as error:
-                    raise PromQLError(f"the regular expression {one.value!r} is not supported: {error}") from None
-        self.offset = _ms(node.offset) if node.offset is not None else 0
+class _Comparison:
+    """The outermost comparison of a query."""
 
-    def instant(self, store: SeriesStore, time: int) -> Vector:
-        time -= self.offset
-        found: Vector = []
-        for series in store.select(self.name, self.matchers):
-            value = series.at(time, LOOKBACK)
-            if value is not None:
-                found.append(({"__name__": series.name, **series.labels}, value))
-        return found
+    def __init__(self, symbol: str, left: Node, right: Node, matching: Matching) -> None:
+        self.symbol, self.left, self.right = symbol, left, right
+        self.apply = combine(symbol, matching, False)
 
-    def window(self, store: SeriesStore, time: int, length: int) -> RangeVector:
-        """Points in (time - length, time], series without any left out."""
-        end = time - self.offset
-        found: RangeVector = []
-        for series in store.select(self.name, self.matchers):
-            times, values = series.window(end - length, end)
-            pairs = [(at, v) for at, v in zip(times, values, strict=True) if end - length < at <= end and v is not None]
-            if pairs:
-                found.append(({"__name__": series.name, **series.labels}, [at for at, _ in pairs], [v for _, v in pairs]))
-        return found
+    def __call__(self, store: SeriesStore, time: int) -> tuple[Value, float | None]:
+        a, b = self.left(store, time), self.right(store, time)
+        result = self.apply(a, b)
+        if not isinstance(a, list) or isinstance(b, list) or not a:
+            return result, None
+        if self.symbol in (">", ">="):
+            return result, greatest([value for _, value in a])
+        if self.symbol in ("<", "<="):
+            return result, least([value for _, value in a])
+        return result, (result if isinstance(result, list) and result else a)[0][1]
 
 
 def compile(text: str) -> Query:
@@ -92,19 +78,23 @@ def compile(text: str) -> Query:
             raise PromQLError(f"the query is nested more than {DEPTH} levels deep")
     try:
         tree = ast.parse(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise PromQLError(str(error).strip()) from None
     compiler = _Compiler()
-    return Query(text, compiler.node(tree, 0), compiler.selectors)
+    node = compiler.node(tree, 0)
+    return Query(text, node, compiler.selectors, compiler.outermost)
 
 
-def _ms(duration: timedelta) -> int:
-    return duration // timedelta(milliseconds=1)
+def _inside(tree: Any) -> Any:
+    while isinstance(tree, ast.ParenExpr):
+        tree = tree.expr
+    return tree
 
 
 class _Compiler:
     def __init__(self) -> None:
-        self.selectors: list[_Selector] = []
+        self.selectors: list[Selector] = []
+        self.outermost: _Comparison | None = None
 
     def node(self, tree: Any, depth: int) -> Node:
         if depth > DEPTH:
@@ -112,13 +102,12 @@ class _Compiler:
         kind = type(tree).__name__
         build = getattr(self, f"_{kind}", None)
         if build is None:
-            what = {"SubqueryExpr": "a subquery", "StringLiteral": "a string as a value", "MatrixSelector": "a range as a result"}
-            raise PromQLError(f"{what.get(kind, kind)} is not supported")
+            raise PromQLError(f"{_NAMES.get(kind, kind)} is not supported")
         node: Node = build(tree, depth + 1)
         return node
 
-    def selector(self, tree: Any) -> _Selector:
-        found = _Selector(tree)
+    def selector(self, tree: Any) -> Selector:
+        found = Selector(tree)
         self.selectors.append(found)
         return found
 
@@ -133,7 +122,9 @@ class _Compiler:
         return self.node(tree.expr, depth)
 
     def _UnaryExpr(self, tree: Any, depth: int) -> Node:
-        return _each(self.node(tree.expr, depth), lambda value: -value)
+        node = calls.each(self.node(tree.expr, depth), lambda value: -value)
+        self.outermost = None
+        return node
 
     def _BinaryExpr(self, tree: Any, depth: int) -> Node:
         left, right = self.node(tree.lhs, depth), self.node(tree.rhs, depth)
@@ -151,111 +142,97 @@ class _Compiler:
                 many=many,
                 include=tuple(modifier.group_labels or ()),
             )
-        return operate(str(tree.op), left, right, matching, return_bool)
+        symbol = str(tree.op)
+        # The outermost node is built last: what is set here by an inner one does not stay.
+        self.outermost = _Comparison(symbol, left, right, matching) if symbol in COMPARISONS and not return_bool else None
+        return operate(symbol, left, right, matching, return_bool)
 
     def _AggregateExpr(self, tree: Any, depth: int) -> Node:
-        name = str(tree.op)
-        fold = AGGREGATIONS.get(name)
-        if fold is None:
-            raise PromQLError(f"the aggregation {name} is not supported")
-        inner, modifier = self.node(tree.expr, depth), tree.modifier
+        name, modifier = str(tree.op), tree.modifier
         labels = frozenset(modifier.labels) if modifier is not None else frozenset()
         without = modifier is not None and modifier.type == ast.AggModifierType.Without
-
-        def evaluate(store: Any, time: int) -> Value:
-            groups: dict[Any, tuple[Labels, list[float]]] = {}
-            vector = inner(store, time)
-            assert isinstance(vector, list), "the parser lets only vectors through"
-            for full, value in vector:
-                if without:
-                    kept = {key: text for key, text in full.items() if key != "__name__" and key not in labels}
-                else:
-                    kept = {key: text for key, text in full.items() if key in labels}
-                groups.setdefault(frozenset(kept.items()), (kept, []))[1].append(value)
-            return [(kept, float(fold(values))) for kept, values in groups.values()]
-
-        return evaluate
+        scalar = self.node(tree.param, depth) if name in WITH_SCALAR else None
+        value_label = str(_inside(tree.param).val) if name == "count_values" else None
+        node = aggregate(name, self.node(tree.expr, depth), labels, without, scalar, value_label)
+        self.outermost = None
+        return node
 
     def _Call(self, tree: Any, depth: int) -> Node:
-        name, args = tree.func.name, list(tree.args)
+        node = self._call(tree.func.name, list(tree.args), depth)
+        self.outermost = None
+        return node
+
+    def _call(self, name: str, args: list[Any], depth: int) -> Node:
         if name == "time":
             return lambda store, time: time / 1000
-        if name in OVER_TIME or name in EXTRAPOLATED:
-            return self._over_range(name, args[0])
+        if name in OVER_TIME:
+            fold = OVER_TIME[name]
+            return self._over_range(args[0], lambda times, values, *_: float(fold(values)), keep=name == "last_over_time")
+        if name in RANGE:
+            apply = RANGE[name]
+            return self._over_range(args[0], lambda times, values, start, end, *_: apply(times, values, start, end))
+        if name == "quantile_over_time":
+            scalar = self.node(args[0], depth)
+            return self._over_range(args[1], lambda times, values, start, end, time, q: quantile(q, values), scalar)
+        if name == "predict_linear":
+            return self._over_range(args[0], _predict, self.node(args[1], depth))
+        if name == "absent_over_time":
+            inner = self._over_range(args[0], lambda *_: 1.0)
+            return _absent(inner, _inside(args[0]).vector_selector)
+        if name == "label_replace":
+            texts = [str(_inside(one).val) for one in args[1:]]
+            return calls.label_replace(self.node(args[0], depth), texts[0], texts[1], texts[2], texts[3])
+        nodes = [self.node(one, depth) for one in args]
         if name in ELEMENTWISE:
-            return _each(self.node(args[0], depth), ELEMENTWISE[name])
+            return calls.each(nodes[0], ELEMENTWISE[name])
+        if name in calls.CALENDAR:
+            return calls.each(nodes[0] if nodes else lambda store, time: [({}, time / 1000)], calls.calendar(name))
         if name == "vector":
-            inner = self.node(args[0], depth)
-            return lambda store, time: [({}, inner(store, time))]  # type: ignore[list-item]
+            return lambda store, time: [({}, calls.number(nodes[0], store, time))]
         if name == "scalar":
-            return _scalar(self.node(args[0], depth))
+            return calls.scalar(nodes[0])
         if name == "absent":
-            return self._absent(args[0], depth)
+            return _absent(nodes[0], args[0])
+        if name == "round":
+            return calls.rounded(nodes[0], nodes[1] if len(nodes) > 1 else None)
+        if name in ("sort", "sort_desc"):
+            return lambda store, time: ordered(calls.elements(nodes[0], store, time), descending=name == "sort_desc")
         if name in ("clamp", "clamp_min", "clamp_max"):
-            return _clamp(name, self.node(args[0], depth), [self.node(one, depth) for one in args[1:]])
+            return calls.clamp(name, nodes[0], nodes[1:])
         raise PromQLError(f"the function {name} is not supported")
 
-    def _over_range(self, name: str, tree: Any) -> Node:
-        while isinstance(tree, ast.ParenExpr):
-            tree = tree.expr
+    def _over_range(
+        self, tree: Any, apply: Callable[..., float | None], scalar: Node | None = None, *, keep: bool = False
+    ) -> Node:
+        """``apply`` gets times, values, start and end of the window, the time of the query and the scalar."""
+        tree = _inside(tree)
         if not isinstance(tree, ast.MatrixSelector):
             raise PromQLError("a subquery is not supported")
-        selector, length = self.selector(tree.vector_selector), _ms(tree.range)
-        fold = OVER_TIME.get(name)
+        selector, length = self.selector(tree.vector_selector), milliseconds(tree.range)
 
         def evaluate(store: Any, time: int) -> Value:
             found: Vector = []
             end = time - selector.offset
+            parameter = calls.number(scalar, store, time) if scalar is not None else 0.0
             for labels, times, values in selector.window(store, time, length):
-                value: float | None
-                if fold is not None:
-                    value = float(fold(values))
-                else:
-                    counter, per_second = EXTRAPOLATED[name]
-                    value = extrapolated(times, values, end - length, end, counter=counter, per_second=per_second)
+                value = apply(times, values, end - length, end, time, parameter)
                 if value is not None:
-                    found.append((labels if name == "last_over_time" else bare(labels), value))
+                    found.append((labels if keep else bare(labels), value))
             return found
 
         return evaluate
 
-    def _absent(self, tree: Any, depth: int) -> Node:
-        inner = self.node(tree, depth)
-        labels: Labels = {}
-        if isinstance(tree, ast.VectorSelector):
-            equal = [one for one in tree.matchers.matchers if _OPS[str(one.op)] == "=" and one.name != "__name__"]
-            names = [one.name for one in tree.matchers.matchers]
-            labels = {one.name: one.value for one in equal if names.count(one.name) == 1}
-        return lambda store, time: [] if inner(store, time) else [(dict(labels), 1.0)]
+
+def _predict(times: list[int], values: list[float], start: int, end: int, time: int, seconds: float) -> float | None:
+    line = regression(times, values, time)
+    return None if line is None else line[0] * seconds + line[1]
 
 
-def _each(inner: Node, apply: Any) -> Node:
-    def evaluate(store: Any, time: int) -> Value:
-        value = inner(store, time)
-        return [(bare(labels), apply(one)) for labels, one in value] if isinstance(value, list) else apply(value)
-
-    return evaluate
-
-
-def _scalar(inner: Node) -> Node:
-    def evaluate(store: Any, time: int) -> Value:
-        vector = inner(store, time)
-        return vector[0][1] if isinstance(vector, list) and len(vector) == 1 else math.nan
-
-    return evaluate
-
-
-def _clamp(name: str, inner: Node, limits: list[Node]) -> Node:
-    def evaluate(store: Any, time: int) -> Value:
-        bounds = [one(store, time) for one in limits]
-        low = -math.inf if name == "clamp_max" else bounds[0]
-        high = math.inf if name == "clamp_min" else bounds[-1]
-        vector = inner(store, time)
-        assert isinstance(vector, list) and isinstance(low, float) and isinstance(high, float), "checked by the parser"
-        if low > high:
-            return []
-        if math.isnan(low) or math.isnan(high):
-            return [(bare(labels), math.nan) for labels, _ in vector]
-        return [(bare(labels), value if math.isnan(value) else max(low, min(high, value))) for labels, value in vector]
-
-    return evaluate
+def _absent(inner: Node, tree: Any) -> Node:
+    labels: Labels = {}
+    tree = _inside(tree)
+    if isinstance(tree, ast.VectorSelector):
+        equal = [one for one in tree.matchers.matchers if OPERATORS[str(one.op)] == "=" and one.name != "__name__"]
+        names = [one.name for one in tree.matchers.matchers]
+        labels = {one.name: one.value for one in equal if names.count(one.name) == 1}
+    return lambda store, time: [] if inner(store, time) else [(dict(labels), 1.0)]

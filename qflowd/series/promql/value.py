@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qflowd.series.store import SeriesStore
 
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 Labels = dict[str, str]
 Vector = list[tuple[Labels, float]]
 Value = float | Vector
