@@ -376,7 +376,7 @@ class Daemon:
     async def _retain(self) -> None:
         storage = self.loaded.config.storage
         kept = storage.retention
-        retention = {"events": kept.events, "executions": kept.executions, **kept.series}
+        retention = {"events": kept.events, "executions": kept.executions, "history": kept.executions, **kept.series}
         outcome = await asyncio.wrap_future(self.storage.retain(self.clock(), retention, storage.max_size))
         if outcome.oversize:
             log.warning("storage.max_size is reached: the oldest events and executions were removed before their retention ended")

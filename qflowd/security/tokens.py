@@ -89,15 +89,21 @@ def server_key(state: Path) -> bytes:
     """The key of this server, made at first use (mode 0600). Raises TokenError."""
     path = state / KEY_FILE
     try:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            pass
-        else:
+        if not path.exists():
+            # Under another name until it is on disk: a cut in between must not leave half a key.
+            made = path.with_suffix(".new")
+            made.unlink(missing_ok=True)
+            descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(secrets.token_bytes(32))
                 file.flush()
                 os.fsync(file.fileno())
+            made.replace(path)
+            directory = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
         if path.stat().st_mode & 0o077:
             raise TokenError(f"{path} can be read by others; run: chmod 600 {path}")
         key = path.read_bytes()

@@ -91,7 +91,8 @@ class Storage:
         with self._wake:
             if self._closing or not self._thread:
                 raise StorageError("the storage is closed")
-            if count and self._waiting + count > self.queue_limit:
+            # One submission over the limit still passes alone: refused, it would be sent again for ever.
+            if count and self._waiting and self._waiting + count > self.queue_limit:
                 raise QueueFull(f"{self._waiting} events wait to be committed; try again later")
             self._waiting += count
             self._jobs.append(Job(work, future, count))

@@ -2,7 +2,9 @@
 
    A change and its record are made under one lock, the record after the change: a process killed between the two has made
    a change that nobody recorded, and powercut.py takes it as lost, as an unsynced change may be. A sync has a record before
-   it and one after it: what was recorded before the first is safe when the second is there. powercut.py tells the format. */
+   it and one after it: what was recorded before the first is safe when the second is there. powercut.py tells the format.
+   $POWERCUT_KILL: the process dies right after so many records, where a kill from outside would seldom hit. $POWERCUT_SYNC:
+   microseconds that a sync takes longer, as on a disk slower than this one. */
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE
 #include <dlfcn.h>
@@ -10,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,7 +28,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX], logs[PATH_MAX];
 static size_t root_length;
 static int log_fd = -1;
-static uint64_t syncs;
+static uint64_t syncs, recorded, last;
+static useconds_t slower;
 
 struct __attribute__((packed)) head { char kind; uint64_t inode, number; uint32_t first, second; };
 
@@ -37,6 +41,9 @@ __attribute__((constructor)) static void begin(void) {
   strcpy(root, r);
   strcpy(logs, l);
   pthread_atfork(NULL, NULL, child);
+  const char *k = getenv("POWERCUT_KILL"), *s = getenv("POWERCUT_SYNC");
+  last = k ? strtoull(k, NULL, 10) : 0;
+  slower = s ? (useconds_t)strtoul(s, NULL, 10) : 0;
   root_length = strlen(root);
 }
 
@@ -61,6 +68,7 @@ static void record(char kind, uint64_t inode, uint64_t number, const void *first
   struct head head = {kind, inode, number, (uint32_t)a, (uint32_t)b};
   struct iovec parts[3] = {{&head, sizeof head}, {(void *)first, a}, {(void *)second, b}};
   if (syscall(SYS_writev, log_fd, parts, 3) != (ssize_t)(sizeof head + a + b)) fail("powercut: the log is short\n");
+  if (++recorded == last) kill(getpid(), SIGKILL);
   errno = saved;
 }
 
@@ -249,6 +257,7 @@ static int synced(int fd, int (*real)(int)) {
   uint64_t number = ++syncs;
   record(S_ISDIR(about.st_mode) ? 'b' : 'B', about.st_ino, number, path, strlen(path), NULL, 0);
   pthread_mutex_unlock(&lock);
+  if (slower) usleep(slower);
   int failed = real(fd);
   if (!failed) {
     pthread_mutex_lock(&lock);

@@ -52,9 +52,12 @@ def environment(patch: pytest.MonkeyPatch, shim: Path, disk: Disk) -> None:
     patch.setenv("POWERCUT_LOG", str(disk.logs))
 
 
-def start(daemon: Daemon, shim: Path, disk: Disk) -> None:
+def start(daemon: Daemon, shim: Path, disk: Disk, records: int = 0) -> None:
+    """Start below the shim; with ``records`` the daemon dies after so many changes and syncs."""
     with pytest.MonkeyPatch.context() as patch:
         environment(patch, shim, disk)
+        patch.setenv("POWERCUT_KILL", str(records))
+        patch.setenv("POWERCUT_SYNC", "3000")
         daemon.start()
 
 
@@ -83,13 +86,17 @@ def test_nothing_acknowledged_is_lost_to_a_power_cut(tmp_path: Path, shim: Path)
     cuts: list[Cut] = []
     try:
         for number in range(10):
-            goal = (number + 1) * len(events) // 11
-            while acknowledged[0] < goal and sender.is_alive():
-                time.sleep(0.002)
-            time.sleep(rng.uniform(0, 0.05))
+            if number % 2:  # amid a commit or a checkpoint; else whenever it may be
+                assert rough.process is not None
+                rough.process.wait(30)
+            else:
+                goal = (number + 1) * len(events) // 11
+                while acknowledged[0] < goal and sender.is_alive():
+                    time.sleep(0.002)
+                time.sleep(rng.uniform(0, 0.05))
             rough.kill()
-            cuts.append(disk.cut(RATES[number % len(RATES)]))
-            start(rough, shim, disk)
+            cuts.append(disk.cut(RATES[number // 2 % len(RATES)]))
+            start(rough, shim, disk, rng.randrange(100, 450) if number % 2 == 0 else 0)
         sender.join(60)
         assert acknowledged[0] == len(events)
         assert everything(rough) == expected

@@ -152,11 +152,20 @@ def test_seen_files_go_only_after_the_commit(tmp_path, monkeypatch):
 
 
 def test_an_append_right_after_a_result_is_not_refused(tmp_path):
-    storage = opened(tmp_path, queue_limit=10, synchronous="OFF")
-    for n in range(300):
-        storage.append([event(n * 10 + m) for m in range(10)]).result()
-    with pytest.raises(StorageError):
-        storage.append([Event("a", "b", "t", 1, {"x": object()})]).result()
+    storage = opened(tmp_path, queue_limit=10)
+    for data, first in (({}, 0), ({"x": object()}, 100)):  # one is committed, one fails
+        followed, done = [], threading.Event()
+
+        def follow(_, first=first, followed=followed, done=done):  # runs in the writer's thread, while the future resolves
+            try:
+                followed.append(storage.append([event(first + 50 + n) for n in range(10)]))
+            finally:
+                done.set()
+
+        gate = Gate(storage)
+        storage.append([Event("a", f"{first + n}", "t", 1, data) for n in range(10)]).add_done_callback(follow)
+        gate.free.set()
+        assert done.wait(10) and all(followed[0].result(10).new)
     assert storage.stats()["queueDepth"] == 0
     storage.close()
 
