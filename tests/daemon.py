@@ -38,6 +38,7 @@ class Daemon:
         self.file.write_text(config)
         self.state = directory / "state"
         self.arguments = arguments
+        self.module = "qflowd"
         self.process: subprocess.Popen[bytes] | None = None
         self.log = directory / "log"
 
@@ -45,7 +46,7 @@ class Daemon:
         """Start and wait until it says its addresses."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "qflowd", "run", "-c", str(self.file), "--set", f"storage.path={self.state}", "--print-addresses",
+                [sys.executable, "-m", self.module, "run", "-c", str(self.file), "--set", f"storage.path={self.state}", "--print-addresses",
                  *self.arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -127,7 +127,7 @@ def test_the_plain_life_of_an_execution() -> None:
 
 
 def test_what_was_handed_out_does_not_change() -> None:
-    state = fold(started())
+    state = fold(started(), event("step.dispatched", 1050, stepId="z"))
     before = state.execution("e")
     copied = msgspec.to_builtins(before)
     fold(event("step.dispatched", 1100, stepId="a"), event("progress", 1200, progress=0.1), event("completed", 1300, status="failed"), state=state)
@@ -159,7 +159,7 @@ def test_stale_is_derived_and_yields() -> None:
     changes = state.expire(2001)
     assert [(one.execution.status, one.before) for one in changes if isinstance(one, ExecutionChanged)] == [("stale", "running")]
     assert state.active() == [] and state.expire(9000) == []
-    changes = state.apply(event("progress", 900, progress=0.1), 9000)
+    changes = state.apply(event("progress", 1500, progress=0.1), 9000)
     assert isinstance(changes[0], ExecutionChanged) and (changes[0].execution.status, changes[0].before) == ("running", "stale")
     assert len(state.active()) == 1
 
@@ -191,6 +191,13 @@ def test_the_first_failing_step_is_the_error_where_the_end_has_none() -> None:
     assert one is not None and one.error == {"message": "a", "stepId": "a"}
     one = fold(started(), *fails, event("completed", 4000, status="failed", error={"message": "own"})).execution("e")
     assert one is not None and one.error == {"message": "own"}
+
+
+def test_a_failing_step_told_after_the_end_is_its_error() -> None:
+    state = fold(started(), event("completed", 4000, status="failed"))
+    fold(event("step.completed", 3000, stepId="a", status="failure", error={"message": "late"}), state=state)
+    one = state.execution("e")
+    assert one is not None and one.error == {"message": "late", "stepId": "a"}
 
 
 def test_a_new_attempt_runs_again() -> None:

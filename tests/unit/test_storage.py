@@ -83,8 +83,13 @@ def test_refusals_leave_the_file(tmp_path):
 
 def test_full_disk_and_queue_limit(tmp_path):
     storage = opened(tmp_path, queue_limit=5000)
+    gate = threading.Event()
+    held = storage._put(lambda: gate.wait(10))
+    alone = storage.append([event(n) for n in range(100_000, 105_001)])
     with pytest.raises(QueueFull):
-        storage.append([event(n) for n in range(5001)])
+        storage.append([event(200_000)])
+    gate.set()
+    assert held.result() and all(alone.result().new)
     storage._db.execute("PRAGMA max_page_count=40")
     with pytest.raises(StorageError, match="full"):
         storage.append([event(n) for n in range(5000)]).result()

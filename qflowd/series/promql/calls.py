@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from qflowd.series.promql.value import LABEL, Node, PromQLError, Value, Vector, bare
@@ -117,9 +118,8 @@ def label_replace(inner: Node, target: str, replacement: str, source: str, expre
         for labels, value in elements(inner, store, time):
             hit = pattern.fullmatch(labels.get(source, ""))
             if hit is not None:
-                labels = {**labels, target: _GROUP.sub(lambda one, hit=hit: _expand(one, hit), replacement)}
-                if not labels[target]:
-                    del labels[target]
+                text = _GROUP.sub(partial(_expand, hit), replacement)
+                labels = {**{name: own for name, own in labels.items() if name != target}, **({target: text} if text else {})}
             key = frozenset(labels.items())
             if key in seen:
                 raise PromQLError("label_replace: several series would have the same labels")
@@ -130,7 +130,7 @@ def label_replace(inner: Node, target: str, replacement: str, source: str, expre
     return evaluate
 
 
-def _expand(reference: re.Match[str], hit: re.Match[str]) -> str:
+def _expand(hit: re.Match[str], reference: re.Match[str]) -> str:
     if reference[1]:
         return "$"
     name = reference[2] or reference[3]

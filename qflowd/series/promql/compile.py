@@ -18,8 +18,14 @@ from qflowd.series.promql.value import Labels, Node, PromQLError, Value, Vector,
 if TYPE_CHECKING:
     from qflowd.series.store import SeriesStore
 
-LENGTH, DEPTH = 8192, 100
-_STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`', re.S)
+LENGTH, DEPTH, OPERATIONS = 8192, 100, 400
+_OPERATION = re.compile(r"[-+*/%^<>]|[=!]=|\b(?:and|or|unless|atan2)\b", re.I)
+_STRING = re.compile(r'#[^\n]*|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`', re.S)
+_OTHERS = (
+    "time quantile_over_time predict_linear absent_over_time label_replace vector scalar absent round sort sort_desc clamp "
+    "clamp_min clamp_max"
+)
+_FUNCTIONS = frozenset((*OVER_TIME, *RANGE, *ELEMENTWISE, *calls.CALENDAR, *_OTHERS.split()))
 _NAMES = {"SubqueryExpr": "a subquery", "StringLiteral": "a string as a value", "MatrixSelector": "a range as a result"}
 
 
@@ -71,11 +77,14 @@ def compile(text: str) -> Query:
     if len(text) > LENGTH:
         raise PromQLError(f"the query is longer than {LENGTH} characters")
     # The parser descends by recursion: what is too deep must not reach it.
-    depth = 0
-    for character in _STRING.sub("", text):
+    depth, outside = 0, _STRING.sub("", text)
+    for character in outside:
         depth += (character in "([{") - (character in ")]}")
         if depth > DEPTH:
             raise PromQLError(f"the query is nested more than {DEPTH} levels deep")
+    # Its time grows with the square of the length of a chain.
+    if len(_OPERATION.findall(outside)) > OPERATIONS:
+        raise PromQLError(f"the query has more than {OPERATIONS} operators")
     try:
         tree = ast.parse(text)
     except (ValueError, OverflowError) as error:
@@ -163,6 +172,8 @@ class _Compiler:
         return node
 
     def _call(self, name: str, args: list[Any], depth: int) -> Node:
+        if name not in _FUNCTIONS:
+            raise PromQLError(f"the function {name} is not supported")
         if name == "time":
             return lambda store, time: time / 1000
         if name in OVER_TIME:
@@ -197,9 +208,7 @@ class _Compiler:
             return calls.rounded(nodes[0], nodes[1] if len(nodes) > 1 else None)
         if name in ("sort", "sort_desc"):
             return lambda store, time: ordered(calls.elements(nodes[0], store, time), descending=name == "sort_desc")
-        if name in ("clamp", "clamp_min", "clamp_max"):
-            return calls.clamp(name, nodes[0], nodes[1:])
-        raise PromQLError(f"the function {name} is not supported")
+        return calls.clamp(name, nodes[0], nodes[1:])
 
     def _over_range(
         self, tree: Any, apply: Callable[..., float | None], scalar: Node | None = None, *, keep: bool = False
