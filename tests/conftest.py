@@ -17,6 +17,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
 
     def begin(config: str = PORTS, *arguments: str) -> Daemon:
         daemon = Daemon(tmp_path, config, *arguments)
+        daemon.module = "tests.timed"
         started.append(daemon)
         return daemon.start()
 
@@ -27,6 +28,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
         text = daemon.log.read_text()
         assert "Traceback" not in text, text
         assert "Warning" not in text, text
+        for run in text.split("restored ")[1:]:
+            assert "slow callback" not in run.partition("dashboard http")[2], text
 
 
 @pytest.fixture

@@ -15,6 +15,10 @@ SLICE = 0.004
 """Seconds of the loop that applying takes before others get their turn."""
 
 
+CHUNK = 2000
+"""Events of one submission that are handed to the journal together."""
+
+
 class Ticket:
     """One submission on its way; tickets stand in the order of their rows in the journal."""
 
@@ -33,9 +37,16 @@ class Ingest:
         self._tickets: deque[Ticket] = deque()
 
     async def submit(self, events: Sequence[Event]) -> tuple[int, int]:
-        """Commit and apply ``events``; (accepted, duplicates). Raises ``QueueFull`` or ``StorageError`` with nothing applied."""
-        if not events:
-            return 0, 0
+        """Commit and apply ``events``; (accepted, duplicates). Raises ``QueueFull`` or ``StorageError``.
+
+        What was committed before the error stays: sent again, it is a duplicate.
+        """
+        accepted = 0
+        for start in range(0, len(events), CHUNK):
+            accepted += await self._submit(events[start : start + CHUNK])
+        return accepted, len(events) - accepted
+
+    async def _submit(self, events: Sequence[Event]) -> int:
         ticket = Ticket()
         future = self.storage.append(events, self.state.missing(events))
         self._tickets.append(ticket)
@@ -51,7 +62,7 @@ class Ingest:
             ticket.done = True
             while self._tickets and self._tickets[0].done:
                 self.applied = max(self.applied, self._tickets.popleft().rowid)
-        return len(new), len(events) - len(new)
+        return len(new)
 
     async def apply(self, events: Sequence[Event]) -> None:
         """Apply committed events, a slice of the loop at a time."""

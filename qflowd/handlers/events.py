@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import zlib
 from typing import Any
@@ -15,6 +16,8 @@ from qflowd.storage import QueueFull, StorageError
 
 log = logging.getLogger(__name__)
 
+PIECE = 512 * 1024
+"""Bytes that are inflated, or translated, in one go on the loop."""
 @web.stream_request_body
 class Events(Handler):
     """CloudEvents in all modes, NDJSON, and the Qflow envelope."""
@@ -39,20 +42,26 @@ class Events(Handler):
         elif encoding != "identity" and self._refusal is None:
             self._refusal = ProblemError(415, f"the content encoding {encoding!r} is not known", [Problem("Content-Encoding", "gzip")])
 
-    def data_received(self, chunk: bytes) -> None:
-        if self._refusal is not None:
+    async def data_received(self, chunk: bytes) -> None:
+        if self._inflate is None:
+            self._keep(chunk)
             return
-        if self._inflate is not None:
+        while chunk and self._refusal is None:
             try:
-                chunk = self._inflate.decompress(chunk, self._limit + 1 - self._size)
+                self._keep(self._inflate.decompress(chunk, PIECE))
             except zlib.error as error:
                 self._refuse(ProblemError(400, "the gzip body is damaged", [Problem("", str(error))]))
-                return
-        self._size += len(chunk)
-        if self._size > self._limit or (self._inflate is not None and self._inflate.unconsumed_tail):
+            chunk = self._inflate.unconsumed_tail
+            if chunk:
+                await asyncio.sleep(0)
+
+    def _keep(self, piece: bytes) -> None:
+        """Add a piece of the inflated body, unless it is too much."""
+        self._size += len(piece)
+        if self._refusal is None and self._size > self._limit:
             self._refuse(ProblemError(413, f"the body is over {self._limit} bytes after inflating; send smaller batches"))
-            return
-        self._chunks.append(chunk)
+        elif self._refusal is None:
+            self._chunks.append(piece)
 
     def _refuse(self, error: ProblemError) -> None:
         self._refusal = error
@@ -65,9 +74,9 @@ class Events(Handler):
             raise ProblemError(400, "the gzip body ends too early")
         context = self.context
         try:
-            found = translate(
-                b"".join(self._chunks), self.request.headers.get("Content-Type", ""), self.request.headers, context.clock()
-            )
+            asked = (b"".join(self._chunks), self.request.headers.get("Content-Type", ""), self.request.headers, context.clock())
+            # A large body would keep the loop from everything else.
+            found = await asyncio.to_thread(translate, *asked) if self._size > PIECE else translate(*asked)
         except MalformedBody as error:
             context.count_events("malformed", 1)
             raise ProblemError(400, error.problem.message, [error.problem], rejected=[]) from None

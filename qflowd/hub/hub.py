@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from qflowd.hub.client import Client, Subscription
@@ -15,6 +16,7 @@ from qflowd.hub.settings import HubSettings
 from qflowd.hub.stream import Message, Stream, StreamView
 
 BATCH_SECONDS = 0.05
+FLUSH_ITEMS = 500
 DASHBOARD_FRESH_MS = 250
 CLOSE_REASON_BYTES = 123
 HEARTBEAT_TIMEOUT = (1001, "Heartbeat timeout")
@@ -56,6 +58,7 @@ class Hub:
         self.admits = admits
         self._chance = chance
         self._clients: dict[str, Client] = {}
+        self._serial = 0
         self._offered: dict[str, dict[int | str, Any]] = {}
         self._flush_timer: asyncio.TimerHandle | None = None
         self._due_timer: asyncio.TimerHandle | None = None
@@ -81,13 +84,24 @@ class Hub:
         offered = self._offered.setdefault(self.streams[stream].name, {})
         if keys is None:
             for item in items:
-                offered[len(offered)] = item
+                self._serial += 1
+                offered[self._serial] = item
         else:
             for key, item in zip(keys, items, strict=True):
                 offered.pop(key, None)
                 offered[key] = item
         if self._flush_timer is None:
-            self._flush_timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
+            self._flush_timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._flush_some)
+
+    def _flush_some(self) -> None:
+        """Send what was offered, a slice at a time: a flood must not keep the loop from everything else."""
+        for name, offered in list(self._offered.items()):
+            keys = list(islice(offered, FLUSH_ITEMS))
+            self._publish(self.streams[name], [offered.pop(key) for key in keys], "stream_update", self.clock())
+            if not offered:
+                del self._offered[name]
+        again = bool(self._offered)
+        self._flush_timer = asyncio.get_running_loop().call_later(0, self._flush_some) if again else None
 
     def flush(self) -> None:
         """Send at once what was offered."""

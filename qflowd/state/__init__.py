@@ -227,23 +227,32 @@ class State:
             changes.append(ExecutionChanged(view, before))
         return changes
 
-    def dirty(self) -> list[Row]:
-        """Takes what changed: (id, flow, status, tenant, start, end, text, record). The oldest clean ended ones over the tail go."""
-        rows: list[Row] = []
-        for name in self._dirty:
+    def take(self) -> list[str]:
+        """The ids of executions that changed since the last call. They stay in memory until ``trim``."""
+        taken, self._dirty = self._dirty, set()
+        return list(taken)
+
+    def rows(self, ids: Iterable[str]) -> list[Row]:
+        """For each id (id, flow, status, tenant, start, end, text, record), as it is at this moment."""
+        found: list[Row] = []
+        for name in ids:
             record = self._records[name]
             one = self._view(record)
             text = " ".join([name, one.flow_id, *one.labels.values(), str((one.error or {}).get("message") or "")])
-            rows.append((name, one.flow_id, one.status, one.tenant, one.start_time or 0, one.end_time, text, encode(record)))
-        excess = len(self._ended) - self.tail
-        if excess > 0:
-            clean = [record for name, record in self._ended.items() if name not in self._dirty]
-            for record in heapq.nsmallest(excess, clean, key=lambda one: one.last):
-                name = record.execution_id
-                del self._ended[name], self._records[name]
-                self._views.pop(name, None)
-        self._dirty = set()
-        return rows
+            found.append((name, one.flow_id, one.status, one.tenant, one.start_time or 0, one.end_time, text, encode(record)))
+        return found
+
+    def trim(self, limit: int = 500) -> bool:
+        """Let go of the oldest ended executions over the tail, when all that was taken is on disk; true where more have to go."""
+        excess = min(limit, len(self._ended) - self.tail)
+        if excess <= 0:
+            return False
+        clean = [record for name, record in self._ended.items() if name not in self._dirty]
+        for record in heapq.nsmallest(excess, clean, key=lambda one: one.last):
+            name = record.execution_id
+            del self._ended[name], self._records[name]
+            self._views.pop(name, None)
+        return len(self._ended) > self.tail and len(clean) > excess
 
     def touch(self, ids: Iterable[str]) -> None:
         """Marks executions as changed again, where saving them failed."""

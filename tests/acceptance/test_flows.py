@@ -67,6 +67,8 @@ def test_refusals_say_what_and_where(daemon: Daemon) -> None:
     assert wrong.status == 400 and wrong.headers["Content-Type"] == "application/problem+json"
     assert "data.executionId" in wrong.json["rejected"][0]["errors"][0]["path"]
     assert daemon.request("POST", "/api/v1/events", b"{nonsense", {"Content-Type": "application/json"}).status == 400
+    many = [event("exec.progress", f"m{n}", {"executionId": f"m{n % 40}", "progress": 0.5}) for n in range(20_000)]
+    assert daemon.send(many).json == {"accepted": 20_000, "duplicates": 0, "rejected": []}
     bomb = gzip.compress(b" " * (9 << 20))
     large = daemon.request("POST", "/api/v1/events", bomb, {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"})
     assert large.status == 413

@@ -50,7 +50,12 @@ class Business:
                 self.event("exec.progress", {**run, "progress": progress, "currentStep": step}, now - 2),
             ])  # fmt: skip
         self.send([self.event("exec.paused", {"executionId": "long-3", "reason": "the bank is closed"}, now - 1)])
-        rule = {"name": "Processor in use", "condition": "cpu_utilization > 0", "severity": "critical"}
+        rule = {
+            "name": "payments-settle fails",
+            "condition": 'flow_error_rate{flow="payments-settle"} > 0.05',
+            "severity": "critical",
+            "annotations": {"summary": "{{ $value | humanizePercentage }} of its runs fail, allowed 5%"},
+        }
         assert self.daemon.request("POST", "/api/v1/dashboard/alerts", rule).status == 201
 
     def one(self, at: float, name: str | None = None, flow: str | None = None) -> None:
@@ -88,7 +93,13 @@ class Business:
             layers[layer] = {"valid": chance.random() < 0.99, "durationMs": spent, "cacheHit": chance.random() < 0.85}
         overall = {"valid": all(one["valid"] for one in layers.values()), "durationMs": sum(one["durationMs"] for one in layers.values())}
         validation = {"validationId": f"v-{run['executionId']}", "operationType": "execution", "operationId": run["executionId"]}
-        events.append(self.event("validation.pipeline.executed", {**validation, "pipelineResult": {**layers, "overall": overall}}, at - 0.003))
+        events.append(
+            self.event(
+                "validation.pipeline.executed",
+                {**validation, "cacheHit": chance.random() < 0.8, "pipelineResult": {**layers, "overall": overall}},
+                at - 0.003,
+            )
+        )
         self.send(events)
 
     def work(self, seconds: float) -> None:
@@ -160,7 +171,9 @@ def test_the_page_fits(daemon: Daemon, browser: Browser, theme: str, width: int,
         events = [event("exec.started", f"{number}s", {**name, "flowId": flow, "estimatedDuration": 60_000}, at=now - 40)]
         events.append(event("exec.step.dispatched", f"{number}d", {**name, "stepId": "verify-funds"}, at=now - 30))
         if status:
-            error = {"error": {"type": "connection", "message": "connection refused", "stepId": "verify-funds"}} if status == "failed" else {}
+            error = (
+                {"error": {"type": "connection", "message": "connection refused", "stepId": "verify-funds"}} if status == "failed" else {}
+            )
             events.append(event("exec.completed", f"{number}e", {**name, "status": status, **error}, at=now - 5))
         assert daemon.send(events).status == 200
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
@@ -172,4 +185,32 @@ def test_the_page_fits(daemon: Daemon, browser: Browser, theme: str, width: int,
         if SHOTS:
             page.wait_for_timeout(4000)
             page.screenshot(path=str(Path(SHOTS) / f"{place.replace('/', '-')}-{theme}-{width}.png"))
+    page.close()
+
+
+SECTIONS = ("system-health", "performance", "active-flows", "alerts", "validation", "event-log")
+
+
+def test_the_overview_is_one_screen_and_dims_when_the_daemon_dies(daemon: Daemon, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    business = Business(daemon)
+    business.begin()
+    page.goto(f"http://{daemon.addresses['http']}/dashboard#/overview")
+    business.work(75 if SHOTS else 6)
+    expect(page.get_by_test_id("headline")).to_contain_text("payments-settle", timeout=10_000)
+    expect(page.get_by_test_id("tile-errors")).to_contain_text("limit 5 %")
+    expect(page.get_by_test_id("validation")).to_contain_text("qerberos")
+    for section in SECTIONS:
+        box = page.get_by_test_id(section).bounding_box()
+        assert box is not None, section
+        assert box["y"] + box["height"] <= 900, (section, box)
+    if SHOTS:
+        page.screenshot(path=str(PICTURE))
+    page.goto(f"http://{daemon.addresses['http']}/dashboard#/alerts")
+    expect(page.get_by_test_id("alert-history")).to_contain_text("payments-settle fails")
+    page.goto(f"http://{daemon.addresses['http']}/dashboard#/overview")
+    expect(page.get_by_test_id("connection")).to_contain_text("Live", ignore_case=True)
+    daemon.kill()
+    expect(page.get_by_test_id("performance")).to_contain_text("as of", timeout=10_000)
+    expect(page.get_by_test_id("tile-errors").locator(".v")).not_to_have_text("–")
     page.close()

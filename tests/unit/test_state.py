@@ -37,10 +37,15 @@ def fold(*events: Event, state: State | None = None) -> State:
     return state
 
 
+def saved(state: State) -> list[Any]:
+    """Takes what changed, as the daemon does."""
+    return state.rows(state.take())
+
+
 def whole(state: State) -> dict[str, Any]:
     """All that is told, from memory and from the records, as built-ins."""
     found = {}
-    for row in state.dirty():
+    for row in saved(state):
         one, steps, runs = decode_record(row[7])
         assert one == state.execution(row[0])
         assert steps == state.steps(row[0])
@@ -93,7 +98,7 @@ def test_order_repetition_and_restarts_change_nothing(data: st.DataObject) -> No
         state.apply(one, 12)
         rest = data.draw(st.integers(0, 3))
         if rest == 0:
-            kept.update({row[0]: row[7] for row in state.dirty()})
+            kept.update({row[0]: row[7] for row in saved(state)})
             known = dict(state._runs)
             state = State()
             state._runs = known  # Validations of no execution live in memory only.
@@ -212,8 +217,9 @@ def test_the_tail_is_bounded_and_the_oldest_go() -> None:
     state = State(tail=2)
     for i in (5, 1, 4, 2, 3):
         state.apply(Event("s", f"x{i}", X + "completed.v1", i * 1000, {"executionId": f"e{i}", "status": "completed"}), 0)
-    assert len(state.dirty()) == 5 and len(list(state.executions())) == 5
-    state.dirty()
+    state.trim()
+    assert len(saved(state)) == 5 and len(list(state.executions())) == 5, "what is not on disk stays"
+    state.trim()
     assert sorted(one.execution_id for one in state.executions()) == ["e4", "e5"]
     assert [one.execution_id for one in state.recent(1)] == ["e5"]
     assert state.missing([Event("s", "y", X + "progress.v1", 1, {"executionId": "e1"})]) == {"e1"}

@@ -22,7 +22,7 @@ export function number(value: Num): string {
 export function percent(ratio: Num): string {
   if (!known(ratio)) return NONE;
   const value = ratio * 100;
-  return value.toFixed(value === 0 || value >= 99.95 || Number.isInteger(value) ? 0 : value < 0.1 ? 2 : 1);
+  return value.toFixed(value === 0 || value >= 99.95 ? 0 : value < 0.1 ? 2 : 1);
 }
 /** [figure, unit] of a duration in ms, chosen so that the figure stays short. */
 export function duration(value: Num): [string, string] {
@@ -44,6 +44,8 @@ export function span(value: Num): string {
   if (h < 24) return m % 60 ? `${h} h ${m % 60} min` : `${h} h`;
   return h % 24 ? `${Math.floor(h / 24)} d ${h % 24} h` : `${Math.floor(h / 24)} d`;
 }
+/** A span in its largest unit alone, for narrow columns: 12 min. */
+export const coarse = (value: Num): string => span(value).split(' ').slice(0, 2).join(' ');
 export function bytes(value: Num): string {
   if (!known(value)) return NONE;
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

@@ -16,8 +16,11 @@ export function endedRuns(executions: Iterable<Execution>, now: number): { ended
   const inside = all.filter((item) => now - (ms(item.endTime) ?? 0) <= WINDOW);
   const failed = inside.filter((item) => isFailed(item.status)).sort((a, b) => (ms(b.endTime) ?? 0) - (ms(a.endTime) ?? 0));
   const cut = inside.length === all.length && all.length >= 100;
-  return { ended: inside.length, failed, window: cut ? `of the last ${all.length} runs` : 'in 15 min' };
+  return { ended: inside.length, failed, window: cut ? 'lately' : 'in 15 min' };
 }
+/** *24 of 30 runs failed in 15 min*, or of the last so many where memory holds no more. */
+const counted = (runs: ReturnType<typeof endedRuns>, whose = ''): string =>
+  (runs.window === 'lately' ? `${number(runs.failed.length)} of the last ${number(runs.ended)} ${whose}runs failed` : `${number(runs.failed.length)} of ${number(runs.ended)} ${whose}runs failed ${runs.window}`);
 function why(run: Execution): string {
   const error = errorText(run.error);
   return `${run.flowId} ${run.status === 'timeout' ? 'timed out' : run.status}${run.currentStep ? ` at ${run.currentStep}` : ''}${error ? `: ${error}` : ''}`;
@@ -44,15 +47,16 @@ export function headline(facts: Facts): Headline {
   }
   const firing = sortAlerts(facts.alerts).filter((item) => item.status === 'firing' || item.status === 'acknowledged');
   const runs = endedRuns(facts.executions, now);
-  const count = `${number(runs.failed.length)} of ${number(runs.ended)} runs failed ${runs.window}`;
+  const count = counted(runs);
   const worst = firing[0];
   if (worst) {
     const flow = worst.labels?.flow ?? worst.labels?.flowId;
-    const run = runs.failed.find((item) => !flow || item.flowId === flow);
+    const run = flow || /error|fail/i.test(worst.condition) ? runs.failed.find((item) => !flow || item.flowId === flow) : undefined;
     const severe = worst.severity === 'critical';
+    const own = flow ? endedRuns([...facts.executions].filter((item) => item.flowId === flow), now) : runs;
     const detail = [
-      sentence(worst.annotations?.summary || `${worst.condition}${worst.value === null || worst.value === undefined ? '' : `, now ${number(worst.value)}`}`),
-      run && (flow || /error|fail/i.test(worst.condition)) ? sentence(`${count}; last: ${why(run)}`) : '',
+      run && flow ? '' : sentence(worst.annotations?.summary || `${worst.condition}${worst.value === null || worst.value === undefined ? '' : `, now ${number(worst.value)}`}`),
+      run ? sentence(`${counted(own, flow ? `${flow} ` : '')}; last${flow ? '' : `: ${run.flowId}`}${run.currentStep ? ` at ${run.currentStep}` : ''}: ${errorText(run.error) || run.status}`) : '',
       told(worst), worst.acknowledgedBy ? `Acknowledged by ${worst.acknowledgedBy}.` : '',
       firing.length > 1 ? `${plural(firing.length - 1, 'more alert')} firing.` : '',
     ].filter(Boolean).join(' ');

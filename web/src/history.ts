@@ -2,7 +2,8 @@
 import { range } from './api';
 import { WINDOW, trends, type Trend } from './store';
 
-const QUERIES: Record<string, string> = {
+/** The metric behind each tile. */
+export const QUERIES: Record<string, string> = {
   flows: 'flows_per_second', p50: 'execution_latency_p50', p95: 'execution_latency_p95', p99: 'execution_latency_p99',
   errors: 'error_rate', cpu: 'cpu_utilization', memory: 'memory_utilization',
 };

@@ -12,6 +12,10 @@ let inbox: Message[] = [];
 let flushing = false;
 let silence = 0;
 let retry = 0;
+/** Streams whose snapshot has begun and not ended: nothing that comes meanwhile is a position. */
+const partial = new Set<string>();
+/** The pause held more than it may; going on takes a fresh snapshot. */
+let overflowed = false;
 
 export function connect(): void {
   clearTimeout(retry);
@@ -37,6 +41,7 @@ function read(ws: WebSocket, text: string): void {
     attempt = 0;
     version.value = message.data?.version ?? '';
     forgetPaging();
+    partial.clear();
     send(ws, 'subscribe', { streams: message.data?.availableStreams ?? [], interval: 1000, resume: positions.resume() });
     connection.value = { state: 'live', retryAt: 0 };
   } else if (message.type === 'going_away') {
@@ -45,7 +50,10 @@ function read(ws: WebSocket, text: string): void {
     const { stream, epoch = '', seq = 0 } = message;
     if (!message.snapshot && positions.seen(stream, epoch, seq)) return;
     // A page of a snapshot that is not the last is no position: resuming there would lose the rest.
-    if (!message.more) positions.note(stream, epoch, seq);
+    if (message.snapshot && message.more) partial.add(stream);
+    else if (message.snapshot) partial.delete(stream);
+    if (!partial.has(stream)) positions.note(stream, epoch, seq);
+    if (overflowed) { held.value += 1; return; }
     inbox.push(message);
     later();
   }
@@ -53,7 +61,7 @@ function read(ws: WebSocket, text: string): void {
 function later(): void {
   if (paused.value) {
     held.value = inbox.length;
-    if (inbox.length > HELD_LIMIT) inbox = inbox.filter((item) => item.stream !== 'performance_metrics').slice(-HELD_LIMIT);
+    if (inbox.length > HELD_LIMIT) { overflowed = true; inbox = []; }
     return;
   }
   if (flushing) return;
@@ -67,11 +75,22 @@ function flush(): void {
   inbox = [];
   receive(messages);
 }
+/** Connects anew without positions: the daemon answers with whole snapshots. */
+function fresh(): void {
+  overflowed = false;
+  inbox = [];
+  positions.forget();
+  const old = socket;
+  clearTimeout(retry);
+  connect();
+  old?.close();
+}
 export function togglePause(): void {
   paused.value = !paused.value;
   held.value = 0;
   if (!paused.value) {
     metricsAt.value = Date.now();
+    if (overflowed) { fresh(); return; }
     flush();
   }
 }

@@ -1,6 +1,6 @@
 /** What the page knows. Pure reducers first, then the signals that hold their results. */
 import { batch, signal } from '@preact/signals';
-import type { Alert, Execution, Health, LogLine, Message, Metrics, Validation } from './types';
+import type { Alert, Execution, Health, LogLine, Message, Metrics, RuleLimit, Validation } from './types';
 import { ms } from './format';
 
 export const LOG_LIMIT = 2000;
@@ -64,6 +64,29 @@ export function listActive(executions: Iterable<Execution>, now: number): Execut
     return item.status !== 'stale' && now - (ms(item.endTime) ?? 0) < (isFailed(item.status) ? 300_000 : 60_000);
   }).sort((a, b) => rank(a) - rank(b) || (isActive(a.status)
     ? (ms(a.startTime) ?? 0) - (ms(b.startTime) ?? 0) : (ms(b.endTime) ?? 0) - (ms(a.endTime) ?? 0)) || a.executionId.localeCompare(b.executionId));
+}
+
+/** Ended runs of a flow stand in one row, the newest, with how many there are: failed ones apart from the others. */
+export interface Group { run: Execution; count: number; key: string }
+export function group(list: readonly Execution[]): Group[] {
+  const rows = new Map<string, Group>();
+  for (const run of list) {
+    const key = isActive(run.status) ? run.executionId : `${run.flowId}\n${isFailed(run.status)}`;
+    const row = rows.get(key);
+    if (row) row.count += 1; else rows.set(key, { run, count: 1, key });
+  }
+  return [...rows.values()];
+}
+/** The span that sparklines show: 15 min, or since the first figure while there is less. */
+export function trendWindow(all: Record<string, Trend>, time: number): number {
+  const first = Math.min(...Object.values(all).map((trend) => trend.times[0] ?? time), time);
+  return Math.min(WINDOW, Math.max(30_000, time - first));
+}
+/** The lowest limit of the enabled rules on `metric` whose condition is no more than `metric > number`. */
+export function limitOf(rules: readonly RuleLimit[], metric: string): number | undefined {
+  const found = rules.filter((rule) => rule.enabled !== false).map((rule) => /^\s*([a-zA-Z_:][\w:]*)\s*>=?\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*$/i.exec(rule.condition))
+    .filter((match) => match?.[1] === metric).map((match) => Number(match![2]));
+  return found.length ? Math.min(...found) : undefined;
 }
 
 export type Link = { state: 'connecting' | 'live' | 'reconnecting'; retryAt: number };

@@ -24,6 +24,7 @@ export interface Rule {
   id: string; name: string; condition: string; severity: string; enabled?: boolean; state?: string; lastValue?: Num;
   lastEvaluation?: Time; activeAlerts?: number | unknown[]; source?: { kind: string; file?: string; line?: number };
 }
+export interface RuleLimit { condition: string; enabled?: boolean }
 export interface LogLine {
   time: number; level: string; source: string; text: string; type: string; flowId?: string; executionId?: string; ruleId?: string;
 }

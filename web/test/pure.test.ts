@@ -1,13 +1,27 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { bytes, duration, ms, number, percent, span } from '../src/format';
-import { appendLines, extend, listActive, mergeAlerts, mergeExecutions, presence, sortAlerts } from '../src/store';
+import { appendLines, extend, group, limitOf, trendWindow, listActive, mergeAlerts, mergeExecutions, presence, sortAlerts } from '../src/store';
 import { Positions, backoff } from '../src/positions';
 import { headline } from '../src/headline';
+import { earlier } from '../src/pages/Execution';
 import { link, parse } from '../src/routes';
 
 test('unknown is a dash, never 0', () => {
   for (const text of [number(null), percent(undefined), bytes(null), span(null), duration(null)[0]]) assert.equal(text, '–');
+});
+test('ended runs of a flow share a row; limits come from simple rules only; the window grows to 15 min', () => {
+  const run = (executionId: string, status: string) => ({ executionId, flowId: 'f', status });
+  assert.deepEqual(group([run('a', 'failed'), run('b', 'failed'), run('c', 'running'), run('d', 'completed')]).map((row) => [row.run.executionId, row.count]), [['a', 2], ['c', 1], ['d', 1]]);
+  const rules = [{ condition: 'cpu_utilization > 0.9' }, { condition: 'cpu_utilization > 0.8' }, { condition: 'cpu_utilization > 0.1', enabled: false }, { condition: 'avg(cpu_utilization) > 0.2' }];
+  assert.equal(limitOf(rules, 'cpu_utilization'), 0.8);
+  assert.equal(limitOf(rules, 'error_rate'), undefined);
+  assert.equal(trendWindow({ a: { times: [100_000], values: [1] } }, 200_000), 100_000);
+  assert.equal(trendWindow({ a: { times: [1], values: [1] } }, 9_000_000), 900_000);
+});
+test('earlier attempts come from the raw events', () => {
+  const of = (type: string, time: number, attempt?: number) => ({ type: `q.qflow.exec.step.${type}.v1`, time, data: { stepId: 's', ...(attempt ? { attempt } : {}) } });
+  assert.deepEqual(earlier([of('dispatched', 1, 1), of('completed', 3), of('dispatched', 5, 2), of('completed', 9)]), [{ step: 's', number: 1, start: 1, end: 3 }]);
 });
 test('figures', () => {
   assert.equal(percent(0.062), '6.2');

@@ -29,7 +29,29 @@ export function tree(steps: readonly Step[]): Row[] {
   walk(steps.filter((step) => !seen.has(step)), 0);
   return rows;
 }
-function Gantt({ rows, from, to }: { rows: Row[]; from: number; to: number }) {
+export interface Attempt { step: string; number: number; start: number; end: number }
+/** Attempts before the newest, which the steps no longer hold, from the raw events. */
+export function earlier(events: ReadonlyArray<Record<string, unknown>>): Attempt[] {
+  const open = new Map<string, Attempt>();
+  const done: Attempt[] = [];
+  const sorted = [...events].sort((a, b) => (ms(a.time as string) ?? 0) - (ms(b.time as string) ?? 0));
+  for (const event of sorted) {
+    const data = (event.data ?? {}) as { stepId?: string; attempt?: number };
+    const time = ms(event.time as string);
+    const id = data.stepId;
+    if (!id || time === null) continue;
+    if (/step\.dispatched/.test(String(event.type))) {
+      const before = open.get(id);
+      if (before) done.push(before);
+      open.set(id, { step: id, number: data.attempt ?? (before?.number ?? 0) + 1, start: time, end: time });
+    } else if (/step\.completed/.test(String(event.type))) {
+      const now = open.get(id);
+      if (now) now.end = time;
+    }
+  }
+  return done;
+}
+function Gantt({ rows, from, to, past }: { rows: Row[]; from: number; to: number; past: Attempt[] }) {
   const whole = Math.max(1, to - from);
   const at = (time: number): number => Math.max(0, Math.min(100, ((time - from) / whole) * 100));
   return (
@@ -41,7 +63,8 @@ function Gantt({ rows, from, to }: { rows: Row[]; from: number; to: number }) {
         return (
           <div class="g-row" key={`${step.stepId}/${step.attempt ?? 1}`}>
             <span style={{ paddingLeft: `${depth * 14}px` }} title={step.name}><Status status={step.status} text={step.name || step.stepId} /></span>
-            <div>{start !== null && end !== null ? <b class={statusClass(step.status)} style={{ left: `${at(start)}%`, width: `max(3px, ${at(end) - at(start)}%)` }} title={`${statusWord(step.status)}, ${durationText(end - start)}`} /> : null}</div>
+            <div>{past.filter((item) => item.step === step.stepId && item.number !== (step.attempt ?? 1)).map((item) => <b key={item.number} class="fail past" style={{ left: `${at(item.start)}%`, width: `max(3px, ${at(item.end) - at(item.start)}%)` }} title={`attempt ${item.number}, ${durationText(item.end - item.start)}`} />)}
+              {start !== null && end !== null ? <b class={statusClass(step.status)} style={{ left: `${at(start)}%`, width: `max(3px, ${at(end) - at(start)}%)` }} title={`attempt ${step.attempt ?? 1}, ${statusWord(step.status)}, ${durationText(end - start)}`} /> : null}</div>
           </div>
         );
       })}
@@ -68,9 +91,9 @@ export function ExecutionPage({ id }: { id: string }) {
           <div><dt>Trigger</dt><dd>{run.triggerType ?? NONE}</dd></div><div><dt>Tenant</dt><dd>{run.tenant ?? NONE}</dd></div><div><dt>Source</dt><dd>{run.source ?? NONE}</dd></div></dl>
       </Panel>
       <Panel title="Steps" note={rows.length ? `${rows.length}` : ''} class="c12">
-        {rows.length ? <Gantt rows={rows} from={from} to={to} /> : <Note error={error} loading={loading && !data}>This run sent no steps.</Note>}
-        {rows.length ? <div class="wide"><table><thead><tr><th>Step</th><th>Status</th><th class="n hide-s">Attempt</th><th class="n">Took</th><th>Error</th></tr></thead><tbody>
-          {rows.map(({ step, depth }) => <tr key={`${step.stepId}/${step.attempt ?? 1}`}><td style={{ paddingLeft: `${12 + depth * 14}px` }}>{step.name || step.stepId}</td><td><Status status={step.status} /></td><td class="n hide-s">{step.attempt ?? 1}</td><td class="n">{durationText(step.durationMs)}</td><td class="wrap">{errorText(step.error)}</td></tr>)}
+        {rows.length ? <Gantt rows={rows} from={from} to={to} past={earlier(run.events ?? [])} /> : <Note error={error} loading={loading && !data}>This run sent no steps.</Note>}
+        {rows.length ? <div class="wide"><table><thead><tr><th>Step</th><th class="hide-s">Status</th><th class="n hide-s">Attempt</th><th class="n">Took</th><th>Error</th></tr></thead><tbody>
+          {rows.map(({ step, depth }) => <tr key={`${step.stepId}/${step.attempt ?? 1}`}><td style={{ paddingLeft: `${12 + depth * 14}px` }}>{step.name || step.stepId}</td><td class="hide-s"><Status status={step.status} /></td><td class="n hide-s">{step.attempt ?? 1}</td><td class="n">{durationText(step.durationMs)}</td><td class="wrap">{errorText(step.error)}</td></tr>)}
         </tbody></table></div> : null}
       </Panel>
       {run.events?.length ? <Panel title="Events" note={`${run.events.length}`} class="c12"><div class="raw scroll">{run.events.map((event, index) => <details key={index}><summary class="mono">{clock(event.time as number)} {String(event.type)}</summary><pre>{JSON.stringify(event, null, 2)}</pre></details>)}</div></Panel> : null}

@@ -22,14 +22,14 @@ export function Flows() {
   return (
     <div class="grid"><Panel title="Flows" note={data ? `${items.length} of ${data.items.length}` : ''} class="c12" stale={error && data ? 'not renewed' : null}>
       {error || !data ? <Note error={error} loading={loading} /> : null}
-      <div class="wide"><table><thead><tr><th>Flow</th><th class="n hide-s">Runs</th><th class="n">Errors</th><th class="n">Latency p95</th><th class="n">Last run</th></tr></thead><tbody>
+      <div class="wide"><table><thead><tr><th class="w-flow">Flow</th><th class="n hide-s">Runs</th><th class="n">Errors</th><th class="n hide-s">Latency p95</th><th class="n">Last run</th></tr></thead><tbody>
         {items.map((flow) => {
           const last = flow.lastExecution;
           return (
             <tr key={flow.flowId} class={(flow.errorRate ?? 0) > 0.05 ? 'trouble' : ''}>
               <td><a href={link('flows', flow.flowId)}>{last ? <Status status={last.status} text={flow.flowId} /> : flow.flowId}</a></td>
               <td class="n hide-s">{number(runs(flow))}</td><td class="n">{percent(flow.errorRate)}{typeof flow.errorRate === 'number' ? ' %' : ''}</td>
-              <td class="n">{durationText(flow.latency?.p95)}</td><td class="n dim">{last ? <Ago time={last.endTime ?? last.startTime} /> : NONE}</td>
+              <td class="n hide-s">{durationText(flow.latency?.p95)}</td><td class="n dim">{last ? <Ago time={last.endTime ?? last.startTime} /> : NONE}</td>
             </tr>
           );
         })}

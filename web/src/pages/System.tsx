@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import { range, useResource, type RangeSeries } from '../api';
 import { health, now } from '../store';
-import { NONE, bytes, number, span } from '../format';
+import { NONE, bytes, clock, number, span } from '../format';
 import { Note, Panel } from '../ui/parts';
 import { shown } from '../ui/theme';
 
@@ -34,11 +34,15 @@ function Chart({ spec, version, minutes }: { spec: Spec; version: number; minute
     const ink = (name: string): string => style.getPropertyValue(name).trim();
     const series = found.slice(0, INKS.length);
     const times = [...new Set(series.flatMap((item) => item.points.map((point) => point[0])))].sort((a, b) => a - b);
+    const step = minutes * 60 > 3600 ? 60_000 : 15_000;
+    // Where no figure came the line has to break: a moment without values stands in each gap.
+    for (const [index, time] of [...times].entries()) { const next = times[index + 1]; if (next !== undefined && next - time > step * 1.5) times.push(time + step); }
+    times.sort((a, b) => a - b);
     const columns = series.map((item) => { const by = new Map(item.points); return times.map((time) => by.get(time) ?? null); });
     const axis = { stroke: ink('--faint'), grid: { stroke: ink('--line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
     const plot = new uPlot({
       width: element.clientWidth, height: 150, cursor: { sync: { key: 'host' }, drag: { x: false } }, legend: { show: true },
-      scales: { y: { range: (_plot, _low, high) => [0, spec.top ?? Math.max(high * 1.1, 1e-9)] } }, axes: [{ ...axis, size: 26 }, { ...axis, size: 66, values: (_plot, ticks) => ticks.map(spec.unit) }],
+      scales: { y: { range: (_plot, _low, high) => [0, spec.top ?? Math.max(high * 1.1, 1e-9)] } }, axes: [{ ...axis, size: 26, space: 60, values: (_plot, ticks) => ticks.map((tick, index) => clock(tick * 1000, (ticks[index + 1] ?? Infinity) - tick < 60 || tick % 60 ? 3 : 2)) }, { ...axis, size: 66, values: (_plot, ticks) => ticks.map(spec.unit) }],
       series: [{ value: '{HH}:{mm}:{ss}' }, ...series.map((item, index) => ({ label: item.labels[spec.label] ?? spec.title, stroke: ink(INKS[index]!), width: 1.5, points: { show: false }, value: (_plot: uPlot, value: number | null) => (value === null || value === undefined ? NONE : spec.unit(value)) }))],
     }, [times.map((time) => time / 1000), ...columns], element);
     const watch = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: 150 }));

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import { alerts, health, now, sortAlerts } from '../store';
 import { call } from '../api';
-import { NONE, clock, exact, ms, number, span } from '../format';
+import { NONE, clock, coarse, exact, ms, number } from '../format';
 import { link } from '../routes';
 import type { Alert } from '../types';
 import { Panel, Severity } from '../ui/parts';
@@ -19,8 +19,8 @@ export function AlertRow({ alert }: { alert: Alert }) {
   return (
     <div class={`al ${alert.status}`} data-alert={alert.id} data-rule={alert.ruleId}>
       <Severity severity={alert.severity} /><strong title={alert.name}>{alert.name}</strong>
-      <time title={exact(since)}>{since === null ? NONE : span(now.value - since)}</time>
-      <p title={alert.condition}>{alert.status}{done && alert.acknowledgedBy ? ` by ${alert.acknowledgedBy}` : ''} since {clock(since, 2)} · {alert.annotations?.summary || alert.condition}{alert.value !== null && alert.value !== undefined ? `, now ${number(alert.value)}` : ''}{labels ? ` · ${labels}` : ''}</p>
+      <time title={exact(since)}>{since === null ? NONE : coarse(now.value - since)}</time>
+      <p title={alert.condition}>{alert.status}{done && alert.acknowledgedBy ? ` by ${alert.acknowledgedBy}` : ''} since {clock(since, 2)} · {alert.annotations?.summary || alert.condition}{!alert.annotations?.summary && alert.value !== null && alert.value !== undefined ? `, now ${number(alert.value)}` : ''}{labels ? ` · ${labels}` : ''}</p>
       <span class="act">{state && state !== '…' ? <em role="alert">{state}</em> : null}
         {alert.status === 'firing' && <button disabled={state === '…'} onClick={() => void act('ack')}>Acknowledge</button>}
         {done && <button disabled={state === '…'} onClick={() => void act('unack')}>Undo</button>}</span>

@@ -7,7 +7,7 @@ import { Panel } from '../ui/parts';
 import type { KeyedLine } from '../store';
 
 const ROW = 20;
-const LEVELS: Array<[string, string[]]> = [['all', []], ['warnings', ['warning', 'error']], ['errors', ['error']]];
+const LEVELS: Array<[string, string[]]> = [['all', []], ['info', ['info', 'warning', 'error']], ['warnings', ['warning', 'error']], ['errors', ['error']]];
 
 export function EventLog() {
   const box = useRef<HTMLDivElement>(null);
@@ -17,7 +17,7 @@ export function EventLog() {
   const mark = useRef(0);
   const first = useRef(0);
   const text = route.value.query.get('log') ?? '';
-  const level = route.value.query.get('level') ?? 'all';
+  const level = route.value.query.get('level') ?? 'info';
   const wanted = LEVELS.find(([name]) => name === level)?.[1] ?? [];
   const needle = text.toLowerCase();
   const all = frozen ?? lines.value;
@@ -46,7 +46,7 @@ export function EventLog() {
     <Panel title="Event log" class="c7 o6" testid="event-log" note={frozen ? 'paused' : ''} side={
       <div class="filters">
         <input type="search" placeholder="Filter" aria-label="Filter the log by text" value={text} onInput={(event) => setQuery('log', event.currentTarget.value)} />
-        {LEVELS.map(([name]) => <button key={name} class={`chip ${level === name ? 'on' : ''}`} aria-pressed={level === name} onClick={() => setQuery('level', name === 'all' ? '' : name)}>{name}</button>)}
+        {LEVELS.map(([name]) => <button key={name} class={`chip ${level === name ? 'on' : ''}`} aria-pressed={level === name} onClick={() => setQuery('level', name === 'info' ? '' : name)}>{name}</button>)}
         <button class={`chip ${frozen ? 'on' : ''}`} aria-pressed={frozen !== null} onClick={() => setFrozen(frozen ? null : lines.value)}>{frozen ? 'go on' : 'pause'}</button>
       </div>}>
       <div class="logwrap">

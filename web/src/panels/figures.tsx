@@ -1,5 +1,8 @@
 /** System health, performance, validation pipeline. */
-import { figure, health, metrics, trends, validation } from '../store';
+import { figure, health, limitOf, metrics, now, trends, trendWindow, validation } from '../store';
+import { useResource } from '../api';
+import { QUERIES } from '../history';
+import type { Rule } from '../types';
 import { NONE, duration, durationText, number, percent, span } from '../format';
 import { Panel, Spark } from '../ui/parts';
 
@@ -14,7 +17,7 @@ export function HealthPanel({ stale }: Stale) {
   const bad = parts.filter(([, part]) => !/^(ok|healthy|up|running|ready)$/.test(part.status));
   return (
     <Panel title="System health" class="c3 o3" stale={stale} testid="system-health">
-      <div class={`state ${overall}`}><span aria-hidden="true">{SHAPE[overall] ?? '○'} </span>{found ? word : NONE}<small>{found?.reasons?.join('; ') || (overall === 'healthy' ? 'All components answer' : '')}</small></div>
+      <div class={`state ${overall}`}><span aria-hidden="true">{SHAPE[overall] ?? '○'} </span>{found ? word : NONE}<small title={found?.reasons?.join('\n')}>{found?.reasons?.join('; ') || (overall === 'healthy' ? 'All components answer' : '')}</small></div>
       <dl>
         <dt>Connected clients</dt><dd>{number(found?.clients)}</dd><dt>Active streams</dt><dd>{number(found?.streams)}</dd>
         <dt>Rules checked</dt><dd>{number(found?.rulesEvaluated)} of {number(found?.rulesTotal)}</dd>
@@ -25,31 +28,36 @@ export function HealthPanel({ stale }: Stale) {
     </Panel>
   );
 }
-interface TileSpec { id: string; label: string; name: string; show: (value: number | null) => [string, string]; limit?: number; hint: string }
+interface TileSpec { id: string; label: string; name: string; show: (value: number | null) => [string, string]; hint: string }
 const ratio = (value: number | null): [string, string] => [percent(value), value === null ? '' : '%'];
 const TILES: TileSpec[] = [
   { id: 'flows', label: 'Flows', name: 'flows', show: (v) => [number(v), v === null ? '' : '/s'], hint: '' },
   { id: 'p50', label: 'Latency p50', name: 'p50', show: duration, hint: 'last 5 min' },
   { id: 'p95', label: 'Latency p95', name: 'p95', show: duration, hint: 'last 5 min' },
-  { id: 'p99', label: 'Latency p99', name: 'p99', show: duration, limit: 5000, hint: 'limit 5 s' },
-  { id: 'errors', label: 'Error rate', name: 'errors', show: ratio, limit: 0.05, hint: 'limit 5 %' },
-  { id: 'cpu', label: 'CPU', name: 'cpu', show: ratio, limit: 0.9, hint: 'limit 90 %' },
-  { id: 'memory', label: 'Memory', name: 'memory', show: ratio, limit: 0.9, hint: 'limit 90 %' },
+  { id: 'p99', label: 'Latency p99', name: 'p99', show: duration, hint: 'last 5 min' },
+  { id: 'errors', label: 'Error rate', name: 'errors', show: ratio, hint: 'of ended runs' },
+  { id: 'cpu', label: 'CPU', name: 'cpu', show: ratio, hint: 'of all cores' },
+  { id: 'memory', label: 'Memory', name: 'memory', show: ratio, hint: 'used' },
 ];
 export function PerformancePanel({ stale }: Stale) {
   const perMinute = metrics.value?.throughput?.flowsPerMinute;
+  const { data } = useResource<{ items: Rule[] }>('/api/v1/dashboard/alerts', Math.floor(now.value / 30_000));
+  const rules = data?.items ?? [];
+  const window = trendWindow(trends.value, now.value);
   return (
-    <Panel title="Performance" note="last 15 min" class="c9 o4" stale={stale} testid="performance">
+    <Panel title="Performance" note={`last ${span(window)}`} class="c9 o4" stale={stale} testid="performance">
       <div class="tiles">
         {TILES.map((tile) => {
           const value = figure(metrics.value, tile.name);
           const [text, unit] = tile.show(value);
-          const bad = tile.limit !== undefined && value !== null && value > tile.limit;
+          const limit = limitOf(rules, QUERIES[tile.name]!);
+          const bad = limit !== undefined && value !== null && value > limit;
+          const hint = limit === undefined ? tile.hint : `limit ${tile.show(limit).join(' ').replace('.0 %', ' %').replace('.00 s', ' s')}`;
           return (
             <div key={tile.id} class={`tile ${bad ? 'bad' : ''}`} data-testid={`tile-${tile.id}`}>
               <label>{tile.label}</label><div class="n"><span class="v">{text}</span> <small>{unit}</small></div>
-              <div class="d">{bad ? '▲ over ' : ''}{tile.name === 'flows' ? `${number(perMinute)} in the last min` : tile.hint}</div>
-              <Spark trend={trends.value[tile.name]} bad={bad} {...(tile.limit === undefined ? {} : { limit: tile.limit })} />
+              <div class="d">{bad ? '▲ over ' : ''}{tile.name === 'flows' && limit === undefined ? `${number(perMinute)} in the last min` : hint}</div>
+              <Spark trend={trends.value[tile.name]} bad={bad} window={window} {...(limit === undefined ? {} : { limit })} />
             </div>
           );
         })}
@@ -60,6 +68,7 @@ export function PerformancePanel({ stale }: Stale) {
 export function ValidationPanel({ stale }: Stale) {
   const found = validation.value;
   const layers = Object.entries(found?.layerPerformance ?? {});
+  const window = trendWindow(Object.fromEntries(Object.entries(trends.value).filter(([name]) => name.startsWith('layer:'))), now.value);
   const cell = (value: number | null | undefined) => (typeof value === 'number' ? `${percent(value)} %` : NONE);
   return (
     <Panel title="Validation pipeline" note={found?.totalOperations ? `${number(found.totalOperations)} in 5 min` : ''} class="c5 o5" stale={stale} testid="validation">
@@ -68,7 +77,7 @@ export function ValidationPanel({ stale }: Stale) {
         <tbody>
           {layers.map(([name, layer]) => (
             <tr key={name} class={typeof layer.successRate === 'number' && layer.successRate < 0.95 ? 'trouble' : ''}><td>{name}</td><td class="n">{cell(layer.successRate)}</td><td class="n dim">{cell(layer.cacheHitRate)}</td>
-              <td class="n">{durationText(layer.avgDuration)}</td><td class="hide-s"><Spark trend={trends.value[`layer:${name}`]} height={18} /></td></tr>
+              <td class="n">{durationText(layer.avgDuration)}</td><td class="hide-s"><Spark trend={trends.value[`layer:${name}`]} height={18} window={window} /></td></tr>
           ))}
           <tr class="all"><td>All</td><td class="n">{cell(found?.successRate)}</td><td class="n dim">{cell(found?.cacheHitRate)}</td><td class="n">{durationText(found?.avgDuration)}</td><td class="hide-s" /></tr>
         </tbody>

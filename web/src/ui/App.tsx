@@ -71,12 +71,13 @@ export function App() {
       </nav>
       <main>
         <header>
-          <form class="search" onSubmit={(event) => event.preventDefault()}>
+          <form class={`search ${route.value.page === 'flows' && !route.value.id ? 'shown' : ''}`} onSubmit={(event) => event.preventDefault()}>
             <input ref={search} type="search" placeholder="Find a flow" aria-label="Find a flow" value={route.value.page === 'flows' ? route.value.query.get('search') ?? '' : ''}
               onInput={(event) => { const text = event.currentTarget.value; if (route.value.page !== 'flows' || route.value.id) location.hash = link('flows', null, { search: text }); else setQuery('search', text); }} />
             <kbd>/</kbd>
           </form>
           <div class="grow" /><Connection />
+          <button class="btn only-s" onClick={() => { location.hash = link('flows'); setTimeout(() => search.current?.focus(), 50); }}>Find</button>
           <button class="btn" onClick={nextTheme} title="Dark, light, or as the system has it">{({ dark: '☾ Dark', light: '☀ Light', system: '◐ System' })[theme.value]}</button>
           <button class="btn" aria-pressed={paused.value} onClick={togglePause}>{paused.value ? 'Go on' : 'Pause'}</button>
         </header>

@@ -31,7 +31,7 @@ export function Ago({ time }: { time: Time }) {
   return <time title={exact(time)}>{ago(time, now.value)}</time>;
 }
 /** A trend over the last 15 min; gaps are gaps, the threshold is a dashed line, the axis starts at zero. */
-export function Spark({ trend, limit, bad, height = 34 }: { trend: Trend | undefined; limit?: number; bad?: boolean; height?: number }) {
+export function Spark({ trend, limit, bad, height = 34, window = WINDOW }: { trend: Trend | undefined; limit?: number; bad?: boolean; height?: number; window?: number }) {
   const times = trend?.times ?? [];
   const values = trend?.values ?? [];
   const end = times.at(-1) ?? 0;
@@ -46,7 +46,7 @@ export function Spark({ trend, limit, bad, height = 34 }: { trend: Trend | undef
     const time = times[index] ?? 0;
     if (value === null || value === undefined) { open = false; return; }
     if (open && time - last > 60_000) open = false;
-    path += `${open ? 'L' : 'M'}${(200 - ((end - time) / WINDOW) * 200).toFixed(1)} ${y(value)}${open ? '' : 'h.01'}`;
+    path += `${open ? 'L' : 'M'}${(200 - Math.min(1, (end - time) / window) * 200).toFixed(1)} ${y(value)}${open ? '' : 'h.01'}`;
     open = true;
     last = time;
   });
