@@ -20,16 +20,17 @@ from typing import Any
 import msgspec
 import psutil
 from tornado import httpserver, web
-from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import PeriodicCallback
 
 from qflowd import __version__, logs
 from qflowd.alerts.engine import Engine
 from qflowd.alerts.rule import defaults, parse_rule
 from qflowd.config import ConfigError, Loaded, diff_restart, load
-from qflowd.daemon import control, exposition, listen
+from qflowd.daemon import control, figures, listen
+from qflowd.daemon.access import Access
 from qflowd.daemon.ingest import Ingest
 from qflowd.daemon.lag import LagMeter
+from qflowd.daemon.restore import restore
 from qflowd.daemon.tokens import TokenBook
 from qflowd.daemon.views import Views
 from qflowd.handlers.context import Context
@@ -37,14 +38,11 @@ from qflowd.handlers.routes import application
 from qflowd.hub import Hub, HubSettings, SocketHandler
 from qflowd.model import Change, ExecutionChanged, Logged, Rule, Transition, ValidationRun
 from qflowd.sdnotify import Notifier
-from qflowd.security import origin
 from qflowd.security.roles import allows
-from qflowd.security.tokens import bearer
 from qflowd.series.recorder import Recorder
 from qflowd.series.store import SeriesStore
 from qflowd.sources.host import HostSampler
 from qflowd.state import State
-from qflowd.state.log import log_line
 from qflowd.storage import Batch, ExecutionRow, SeriesPoints, Storage, StorageError
 
 log = logging.getLogger("qflowd.daemon")
@@ -105,9 +103,10 @@ class Daemon:
         self.notifier = Notifier.from_environment()
         self.lag = LagMeter()
         self.tokens = TokenBook(self.storage, config.storage.path, self.clock)
+        self.sockets: dict[str, list[socket.socket]] = {}
+        self.access = Access(lambda: self.loaded.config, self.sockets, self.tokens)
         self.servers: list[httpserver.HTTPServer] = []
         self.callbacks: list[PeriodicCallback] = []
-        self.sockets: dict[str, list[socket.socket]] = {}
         self.listening = False
         self.stopped = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
@@ -124,7 +123,7 @@ class Daemon:
         self.sockets["http"] = listen.bind(config.server.address, config.server.port, "server.port")
         self.sockets["websocket"] = listen.bind(config.websocket.address, config.websocket.port, "websocket.port")
         self.storage.open()
-        await self.restore()
+        await restore(self)
         app = application(self.context(), [(r"/ws", SocketHandler, self.socket_arguments())])
         seed = web.Application([(r"/", SocketHandler, self.socket_arguments())], log_function=lambda handler: None)
         for sockets, served in ((self.sockets["http"], app), (self.sockets["websocket"], seed)):
@@ -175,41 +174,6 @@ class Daemon:
 
         task.add_done_callback(done)
 
-    async def restore(self) -> None:
-        """Bring back executions, series, rules, alerts and counters from the journal."""
-        now = self.clock()
-        storage = self.storage
-        for active, limit in ((True, 100_000), (False, 2000)):
-            for record in await asyncio.wrap_future(storage.recent_executions(active_only=active, limit=limit)):
-                self.state.restore(record)
-        for block in await asyncio.wrap_future(storage.points(since=now - 3_600_000)):
-            self.series.load(block.name, block.labels, block.times, block.values)
-            await asyncio.sleep(0)
-        for execution in self.state.recent(2000):
-            self.recorder.observe_ended(execution, now)
-        documents = await asyncio.wrap_future(storage.documents("rule"))
-        self.api_rules = {key: msgspec.json.decode(blob, type=Rule) for key, blob in documents.items()}
-        self.engine.replace(self.rules().values(), now)
-        daemon = await asyncio.wrap_future(storage.documents("daemon"))
-        if blob := daemon.get("engine"):
-            self.engine.restore(blob, now)
-        if blob := daemon.get("counters"):
-            self.counters.update(msgspec.json.decode(blob, type=dict[str, int]))
-        await self.tokens.load()
-        replayed = await self.ingest.replay()
-        await self.recall()
-        log.info("restored %d executions and %d series; %d events replayed", len(list(self.state.executions())), len(self.series), replayed)
-
-    async def recall(self) -> None:
-        """Fill the event log's snapshot from the journal; what was replayed is among it."""
-        rows = await asyncio.wrap_future(self.storage.events(limit=200, newest_first=True))
-        lines = []
-        for _, event in reversed(rows):
-            name = event.data.get("executionId")
-            lines.append(log_line(event, self.state.execution(name) if isinstance(name, str) else None))
-        self.hub.flush()
-        self.views.recall(lines)
-
     def context(self) -> Context:
         """What the handlers get."""
         self.handlers_context = Context(
@@ -220,10 +184,10 @@ class Daemon:
             engine=self.engine,
             hub=self.hub,
             clock=self.clock,
-            own_hosts=self.own_hosts,
-            own_ports=self.own_ports,
-            own_origins=self.own_origins,
-            authenticate=self.authenticate,
+            own_hosts=self.access.own_hosts,
+            own_ports=self.access.own_ports,
+            own_origins=self.access.own_origins,
+            authenticate=self.access.authenticate,
             ingest=self.take,
             count_events=self.count_events,
             reload=self.reload,
@@ -233,48 +197,14 @@ class Daemon:
             save_alerts=self.save_alerts,
             stats=self.views.stats,
             dashboard=self.views.dashboard,
-            exposition=self.exposition,
+            exposition=lambda: figures.metrics(self),
             ready=self.not_ready,
             channels=lambda: frozenset({"dashboard"}),
         )
         return self.handlers_context
 
     def socket_arguments(self) -> dict[str, Any]:
-        return {"hub": self.hub, "check_origin": self.check_origin, "identify": self.identify}
-
-    def own_hosts(self) -> frozenset[str]:
-        """Host names (without port) that this daemon serves."""
-        config = self.loaded.config
-        names = {"localhost", "127.0.0.1", "::1", config.server.address, config.websocket.address, socket.gethostname()}
-        return frozenset(names - {"0.0.0.0", "::"})  # noqa: S104 -- what is not a name
-
-    def own_origins(self) -> frozenset[str]:
-        """Origins of the daemon's own pages, on both ports."""
-        return origin.own_origins(self.own_hosts(), self.own_ports())
-
-    def own_ports(self) -> frozenset[int]:
-        """The ports that this daemon listens on."""
-        return frozenset(sockets[0].getsockname()[1] for sockets in self.sockets.values())
-
-    def check_origin(self, asked: str, host: str) -> bool:
-        """Whether a WebSocket may be opened: by pages of ours, at a Host name of ours."""
-        allowed = self.loaded.config.server
-        return origin.origin_allowed(asked, self.own_origins(), allowed.allowed_origins) and origin.host_allowed(
-            host, self.own_hosts(), self.own_ports(), allowed.allowed_hosts
-        )
-
-    def identify(self, request: HTTPServerRequest) -> tuple[str, tuple[str, ...]] | None:
-        """Who the Authorization header of a WebSocket request names."""
-        token = bearer(request.headers.get("Authorization"))
-        return self.tokens.verify(token) if token else None
-
-    def authenticate(self, token: str | None) -> tuple[str, tuple[str, ...]] | None:
-        """Subject and roles for a token, or for nobody where no login is required."""
-        if token is not None:
-            return self.tokens.verify(token)
-        if self.loaded.config.auth.mode == "none":
-            return "anonymous", ("admin", "source")
-        return None
+        return {"hub": self.hub, "check_origin": self.access.check_origin, "identify": self.access.identify}
 
     # -- the way through -----------------------------------------------------------------------------------------
 
@@ -482,47 +412,6 @@ class Daemon:
         if self.storage_problem:
             reasons.append(f"the journal refuses writes: {self.storage_problem}")
         return reasons
-
-    def exposition(self) -> bytes:
-        """The body of ``/metrics``."""
-        hub, journal = self.hub.stats(), self.storage.stats()
-        usage = self.process.cpu_times()
-        alerts = Counter(alert.status for alert in self.engine.active())
-        rows: list[exposition.Row] = [
-            ("build_info", {"version": __version__}, 1),
-            ("clients", {}, hub["connectedClients"]),
-            ("streams_active", {}, hub["activeStreams"]),
-            ("subscriptions", {}, hub["subscriptions"]),
-            ("messages_sent_total", {}, hub["messagesSent"]),
-            ("sent_bytes_total", {}, hub["bytesSent"]),
-            ("messages_conflated_total", {}, hub["conflated"]),
-            ("slow_consumers_closed_total", {}, hub["slowConsumers"]),
-            ("executions_active", {}, len(self.state.active())),
-            ("journal_commits_total", {}, journal["commits"]),
-            ("journal_commit_seconds_total", {}, journal["commitSeconds"]),
-            ("journal_queue_events", {}, journal["queueDepth"]),
-            ("journal_size_bytes", {}, journal["bytes"]),
-            ("journal_errors_total", {}, self.storage_errors),
-            ("series", {}, len(self.series)),
-            ("series_refused_total", {}, self.series.refused),
-            ("samples_late_total", {}, self.series.late),
-            ("rules", {}, sum(rule.enabled for rule in self.rules().values())),
-            ("rule_evaluations_total", {}, self.evaluations),
-            ("rule_evaluation_seconds_total", {}, self.evaluation_seconds),
-            ("config_last_reload_success", {}, int(self.reload_ok)),
-            ("config_last_reload_success_timestamp_seconds", {}, self.reload_time / 1000),
-            ("process_resident_memory_bytes", {}, self.process.memory_info().rss),
-            ("process_cpu_seconds_total", {}, usage.user + usage.system),
-            ("process_open_fds", {}, self.process.num_fds()),
-            ("start_time_seconds", {}, self.started / 1000),
-        ]
-        rows += [("alerts", {"status": status}, alerts[status]) for status in ("pending", "firing", "acknowledged")]
-        rows += [
-            ("events_total", {"outcome": outcome}, self.counters[f"events:{outcome}"])
-            for outcome in ("accepted", "duplicate", "rejected", "malformed", "overloaded", "unstored")
-        ]
-        rows += [("loop_lag_seconds", {"quantile": text}, value) for text, value in self.lag.quantiles().items()]
-        return exposition.render(rows)
 
     # -- stop ----------------------------------------------------------------------------------------------------
 
