@@ -11,7 +11,7 @@ if (process.argv.includes('--test')) {
 } else {
   const out = new URL('../qflowd/static/', import.meta.url).pathname;
   await mkdir(out, { recursive: true });
-  await build({ ...common, entryPoints: { app: 'src/main.tsx' }, outdir: out, minify: true, target: 'es2022', legalComments: 'none' });
+  await build({ ...common, entryPoints: { app: 'src/main.tsx', shell: 'src/shell.ts' }, outdir: out, minify: true, target: 'es2022', legalComments: 'none' });
   await copyFile('src/index.html', `${out}index.html`);
   await copyFile('src/icon.svg', `${out}icon.svg`);
 }

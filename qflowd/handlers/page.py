@@ -39,6 +39,9 @@ class Asset(Handler):
         self.set_header("Content-Type", kind)
         self.set_header("Cache-Control", "no-cache")
         self.set_header("Vary", "Accept-Encoding")
+        if name == "shell.js":
+            # The service worker keeps the page, which lies above its own folder.
+            self.set_header("Service-Worker-Allowed", "/dashboard")
         self.set_header("ETag", tag)
         if self.request.headers.get("If-None-Match") == tag:
             self.set_status(304)

@@ -214,3 +214,27 @@ def test_the_overview_is_one_screen_and_dims_when_the_daemon_dies(daemon: Daemon
     expect(page.get_by_test_id("performance")).to_contain_text("as of", timeout=10_000)
     expect(page.get_by_test_id("tile-errors").locator(".v")).not_to_have_text("–")
     page.close()
+
+
+def test_the_shell_outlives_the_daemon(daemon: Daemon, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"http://{daemon.addresses['http']}/dashboard")
+    expect(page.get_by_test_id("connection")).to_contain_text("Live", ignore_case=True)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.reload()
+    expect(page.get_by_test_id("connection")).to_contain_text("Live", ignore_case=True)
+    daemon.kill()
+    page.reload()
+    expect(page.get_by_test_id("active-flows")).to_be_visible()
+    expect(page.get_by_test_id("connection")).not_to_contain_text("Live", ignore_case=True)
+    page.close()
+
+
+def test_a_refused_reload_is_told_on_the_page(daemon: Daemon, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"http://{daemon.addresses['http']}/dashboard")
+    expect(page.get_by_test_id("connection")).to_contain_text("Live", ignore_case=True)
+    daemon.file.write_text(daemon.file.read_text() + "websocket_typo: 1\n")
+    assert daemon.request("POST", "/api/v1/config/reload", {}).status == 400
+    expect(page.locator("body")).to_contain_text("websocket_typo")
+    page.close()

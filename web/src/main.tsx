@@ -15,3 +15,5 @@ document.addEventListener('visibilitychange', () => { now.value = Date.now(); })
 render(<App />, document.getElementById('app')!);
 startSocket();
 void loadHistory();
+// Browsers allow it on https and on localhost; elsewhere the page needs the daemon to be loaded.
+if ('serviceWorker' in navigator) void navigator.serviceWorker.register('/static/shell.js', { scope: '/dashboard' }).catch(() => undefined);
