@@ -176,11 +176,13 @@ def test_the_page_fits(daemon: Daemon, browser: Browser, theme: str, width: int,
             )
             events.append(event("exec.completed", f"{number}e", {**name, "status": status, **error}, at=now - 5))
         assert daemon.send(events).status == 200
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.add_init_script(f"localStorage.setItem('qflowd.theme', '{theme}')")
     for place in ("overview", "flows", "executions/run-0", "alerts", "system"):
         page.goto(f"http://{daemon.addresses['http']}/dashboard#/{place}")
         expect(page.get_by_test_id("connection")).to_contain_text("Live", ignore_case=True)
         expect(page.locator("body")).to_contain_text("payments-settle" if place in ("overview", "flows", "executions/run-0") else "")
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
         assert page.evaluate("document.documentElement.scrollWidth") <= width, place
         if SHOTS:
             page.wait_for_timeout(4000)
