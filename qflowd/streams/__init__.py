@@ -28,7 +28,7 @@ def alert_message(transition: Transition) -> tuple[str, dict[str, Any], LogLine]
         kind, words, level = "alert_acknowledged", f"was acknowledged by {alert.acknowledged_by}", "info"
     else:
         return None
-    value = "" if alert.value is None else f" at {alert.value:.4g}"
+    value = "" if alert.value is None else f" at {alert.value:.6g}"
     data = msgspec.to_builtins(alert) | {"timestamp": transition.time}
     line = LogLine(
         time=transition.time,
