@@ -112,7 +112,7 @@ class Daemon:
         self._stopping: asyncio.Task[None] | None = None
         self._saving = asyncio.Lock()
         self._reloading = asyncio.Lock()
-        self._flushed = 0
+        self._counted = b""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -169,8 +169,10 @@ class Daemon:
 
         def done(finished: asyncio.Task[Any]) -> None:
             self._tasks.discard(finished)
-            if not finished.cancelled() and finished.exception() is not None:
-                log.error("background work failed", exc_info=finished.exception())
+            error = None if finished.cancelled() else finished.exception()
+            # What the journal refuses was told when it did.
+            if error is not None and not isinstance(error, StorageError):
+                log.error("background work failed", exc_info=error)
 
         task.add_done_callback(done)
 
@@ -272,14 +274,21 @@ class Daemon:
             await self.save()
             return
         blobs = [("alert", one.alert.rule_id, one.time, msgspec.json.encode(one.alert)) for one in transitions]
-        await self.save(documents=[("daemon", "engine", self.engine.dump())], history=blobs)
-        for one in transitions:
-            self.views.tell(one)
+        try:
+            await self.save(documents=[("daemon", "engine", self.engine.dump())], history=blobs)
+        finally:
+            # A full disk is no reason to keep an alert to oneself.
+            for one in transitions:
+                self.views.tell(one)
 
     async def save(self, *, documents: Any = (), history: Any = (), points: bool = False) -> None:
         """One transaction with all that changed since the last."""
         async with self._saving:
-            applied = self.ingest.applied
+            # Read in one moment, committed in one transaction: what is replayed after a kill is counted on top.
+            applied, counters = self.ingest.applied, msgspec.json.encode(self.counters)
+            must = bool(documents or history)
+            if counters != self._counted:
+                documents = [*documents, ("daemon", "counters", counters)]
             taken = self.state.take()
             rows: list[ExecutionRow] = []
             for start in range(0, len(taken), SLICE):
@@ -294,9 +303,10 @@ class Daemon:
             except StorageError as error:
                 self.state.touch(taken)
                 self.storage_failed(error)
-                if documents or history:
+                if must:
                     raise
                 return
+            self._counted = counters
             for _ in range(0, len(taken), SLICE):
                 if not self.state.trim(2 * SLICE):
                     break
@@ -314,9 +324,7 @@ class Daemon:
         now = self.clock()
         if changes := self.state.expire(now):
             self.listen(changes, now)
-        counters = msgspec.json.encode(dict(self.counters))
-        documents = [("daemon", "counters", counters), ("daemon", "engine", self.engine.dump())]
-        self.background(self.save(points=True, documents=documents))
+        self.background(self.save(points=True, documents=[("daemon", "engine", self.engine.dump())]))
         firing = sum(alert.status == "firing" for alert in self.engine.active())
         self.notifier.status(f"{len(self.state.active())} executions active, {firing} alerts firing, {len(self.hub.clients())} clients")
 
@@ -436,11 +444,7 @@ class Daemon:
                 with contextlib.suppress(StorageError):
                     self.hub.close("the daemon is stopping")
                     await self.hub.drained(1.0)
-                    documents = [
-                        ("daemon", "counters", msgspec.json.encode(dict(self.counters))),
-                        ("daemon", "engine", self.engine.dump()),
-                    ]
-                    await self.save(points=True, documents=documents)
+                    await self.save(points=True, documents=[("daemon", "engine", self.engine.dump())])
                 for server in self.servers:
                     await server.close_all_connections()
         except TimeoutError:

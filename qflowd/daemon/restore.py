@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qflowd.model import Rule
+from qflowd.model import Rule, Sample
 from qflowd.state.log import log_line
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ async def restore(daemon: Daemon) -> None:
     for block in await asyncio.wrap_future(storage.points(since=now - 3_600_000)):
         daemon.series.load(block.name, block.labels, block.times, block.values)
         await asyncio.sleep(0)
+    for series in daemon.series.select(None, []):
+        # Nothing was measured while the daemon was away: a gap, not the last value going on.
+        if series.newest + 1000 < now:
+            daemon.series.add(Sample(series.name, series.labels, series.newest + 1000, None))
     for execution in daemon.state.recent(2000):
         daemon.recorder.observe_ended(execution, now)
     documents = await asyncio.wrap_future(storage.documents("rule"))
@@ -39,6 +43,7 @@ async def restore(daemon: Daemon) -> None:
         daemon.counters.update(msgspec.json.decode(blob, type=dict[str, int]))
     await daemon.tokens.load()
     replayed = await daemon.ingest.replay()
+    daemon.count_events("accepted", replayed)
     await recall(daemon)
     log.info("restored %d executions and %d series; %d events replayed", len(list(daemon.state.executions())), len(daemon.series), replayed)
 

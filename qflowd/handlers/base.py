@@ -16,6 +16,7 @@ from qflowd.handlers.context import Context
 from qflowd.model import Problem
 from qflowd.security.origin import cross_site, host_allowed
 from qflowd.security.roles import allows
+from qflowd.storage import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +173,8 @@ class Handler(web.RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, StorageError):
+            error = ProblemError(503, f"the journal cannot do that: {error}", retry_after=10)
         body: dict[str, Any] = {"type": "about:blank", "title": http.client.responses.get(status_code, "Error"), "status": status_code}
         errors: list[Problem] = []
         if isinstance(error, ProblemError):
@@ -193,7 +196,7 @@ class Handler(web.RequestHandler):
         self.finish(msgspec.json.encode(body))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if isinstance(value, ProblemError) or (isinstance(value, web.HTTPError) and value.status_code < 500):
+        if isinstance(value, ProblemError | StorageError) or (isinstance(value, web.HTTPError) and value.status_code < 500):
             log.debug("%s %s: %s", self.request.method, self.request.path, value)
         else:
             log.error("%s %s failed", self.request.method, self.request.path, exc_info=(typ, value, tb))

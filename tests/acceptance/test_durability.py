@@ -104,4 +104,5 @@ def test_nothing_acknowledged_is_lost_to_kill_9(tmp_path: Path) -> None:
     rough.kill()
     rough.start()
     assert everything(rough) == expected
+    assert rough.metric('qflowd_events_total{outcome="accepted"}') == len(events)
     assert rough.stop() == 0
