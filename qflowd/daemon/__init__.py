@@ -196,6 +196,7 @@ class Daemon:
             rules=self.rules,
             store_rule=self.store_rule,
             delete_rule=self.delete_rule,
+            save=self.save,
             save_alerts=self.save_alerts,
             stats=self.views.stats,
             dashboard=self.views.dashboard,
@@ -268,11 +269,8 @@ class Daemon:
         if transitions:
             self.background(self.save_alerts(transitions))
 
-    async def save_alerts(self, transitions: Sequence[Transition] | None) -> None:
-        """Commit transitions with the engine's timers, then tell the streams. ``None`` saves the executions only."""
-        if transitions is None:
-            await self.save()
-            return
+    async def save_alerts(self, transitions: Sequence[Transition]) -> None:
+        """Commit transitions with the engine's timers, then tell the streams."""
         blobs = [("alert", one.alert.rule_id, one.time, msgspec.json.encode(one.alert)) for one in transitions]
         try:
             await self.save(documents=[("daemon", "engine", self.engine.dump())], history=blobs)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from qflowd.security.tokens import TokenError, TokenRecord, create, hash_token, server_key, used
+from qflowd.security.tokens import TokenError, TokenRecord, create, server_key, used, verify
 from qflowd.storage import Batch, Storage
 
 
@@ -29,14 +29,14 @@ class TokenBook:
         self._records = {digest: msgspec.json.decode(blob, type=TokenRecord) for digest, blob in documents.items()}
 
     def verify(self, token: str) -> tuple[str, tuple[str, ...]] | None:
-        """Subject and roles of a valid token. The look-up is by keyed hash, so its time says nothing about the token."""
-        digest = hash_token(self._key, token)
-        record, now = self._records.get(digest), self.clock()
-        if record is None or (record.expires is not None and record.expires <= now):
+        """Subject and roles of a valid token; its last use is noted."""
+        now = self.clock()
+        record = verify(self._key, token, self._records.values(), now)
+        if record is None:
             return None
         if changed := used(record, now):
-            self._records[digest] = record = changed
-            self._store(digest, msgspec.json.encode(record))
+            self._records[record.hash] = record = changed
+            self._store(record.hash, msgspec.json.encode(record))
         return f"token:{record.name}", tuple(record.roles)
 
     def calls(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]]:

@@ -98,13 +98,9 @@ class Views:
             rules_evaluated=len(enabled & daemon.evaluated),
             storage_problem=daemon.storage_problem,
             config_error="" if daemon.reload_ok else daemon.reload_error,
-            newest_sample=self.newest_sample(),
+            newest_sample=daemon.last_sample,
             hub=daemon.hub.stats(),
         )
-
-    def newest_sample(self) -> int | None:
-        """When the host was last sampled, in epoch ms; ``None`` before the first sample."""
-        return self.daemon.last_sample
 
     def publish(self, now: int) -> None:
         """The state streams; the hub thins them to each subscription's interval."""

@@ -16,6 +16,7 @@ from qflowd.handlers.context import Context
 from qflowd.model import Problem
 from qflowd.security.origin import cross_site, host_allowed
 from qflowd.security.roles import allows
+from qflowd.security.tokens import bearer
 from qflowd.storage import StorageError
 
 log = logging.getLogger(__name__)
@@ -111,10 +112,9 @@ class Handler(web.RequestHandler):
     def identify(self) -> tuple[str, tuple[str, ...]]:
         """Who asks and with which roles; 401 where a login is required and no valid credential came."""
         header = self.request.headers.get("Authorization", "")
-        scheme, _, token = header.partition(" ")
-        if header and scheme.lower() != "bearer":
+        if header and header.partition(" ")[0].lower() != "bearer":
             raise ProblemError(401, "the Authorization header has to be: Bearer TOKEN")
-        found = self.context.authenticate(token.strip() or None)
+        found = self.context.authenticate(bearer(header))
         if found is None:
             raise ProblemError(401, "a valid API token is needed: Authorization: Bearer TOKEN (qflowd token create)")
         return found

@@ -42,7 +42,7 @@ class Executions(Handler):
                 400, "a parameter is wrong", [Problem("status", f"{wrong[0]!r}: expected one of {', '.join(get_args(ExecutionStatus))}")]
             )
         cursor = self.get_query_argument("cursor", None)
-        await context.save_alerts(None)
+        await context.save()
         rows = await asyncio.wrap_future(
             context.storage.executions(
                 flow=self.get_query_argument("flow", None),

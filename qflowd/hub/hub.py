@@ -51,7 +51,6 @@ class Hub:
         self.anonymous_roles = tuple(anonymous_roles)
         self.streams = {name: Stream(name, view, epoch) for name, view in sources.items()}
         self.closed = False
-        self.opened = 0
         self._fields = {name: tuple(view.item_fields) for name, view in sources.items()}
         self._dashboard = dashboard
         self._dashboard_json: tuple[int, bytes] = (-DASHBOARD_FRESH_MS, b"")
@@ -243,7 +242,6 @@ class Hub:
     def add(self, client: Client) -> None:
         """Take a client in."""
         self._clients[client.id] = client
-        self.opened += 1
 
     def remove(self, client: Client) -> None:
         """A connection ended."""

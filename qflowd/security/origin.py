@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def split_host(header: str) -> tuple[str, int | None] | None:
@@ -60,16 +57,6 @@ def cross_site(headers: Mapping[str, str], own: Collection[str], allowed: Collec
     if origin is not None:
         return not origin_allowed(origin, own, allowed)
     return headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
-
-
-def is_loopback(address: str) -> bool:
-    """True for ``localhost`` and addresses of the loopback."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _plain(name: str) -> str:

@@ -6,6 +6,8 @@ from qflowd.security import origin, roles, tokens
 
 KEY = b"k" * 32
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
 
 def test_tokens_are_known_until_they_expire():
     token, record = tokens.create(KEY, "ci", ["source"], 1000, expires=2000)
@@ -62,11 +64,11 @@ def test_roles():
      ("localhost:x", False)],
 )
 def test_host(header, good):
-    assert origin.host_allowed(header, origin.LOOPBACK, [8080, 9090], ["mon.example"]) is good
+    assert origin.host_allowed(header, LOOPBACK, [8080, 9090], ["mon.example"]) is good
 
 
 def test_origins():
-    own = origin.own_origins(origin.LOOPBACK, [8080, 9090])
+    own = origin.own_origins(LOOPBACK, [8080, 9090])
     assert origin.origin_allowed("http://localhost:8080", own) and origin.origin_allowed("http://[::1]:9090", own)
     assert origin.origin_allowed(None, own) and origin.origin_allowed("https://a.example", own, ["https://a.example:443"])
     for bad in ("null", "http://evil.example", "http://localhost:1", "file://", "http://localhost:8080.evil.example"):
