@@ -21,6 +21,9 @@ class RuleHandler(Handler):
     def view(self, rule: Rule) -> dict[str, Any]:
         """A rule with what the engine knows of it."""
         built: dict[str, Any] = msgspec.to_builtins(rule)
+        for key in ("record", "group", "interval", "limit", "queryOffset"):
+            if not built[key]:
+                del built[key]
         built |= self.context.engine.view(rule.id)
         warnings = [
             f"channel {name} is not configured" for name in rule.channels if name != "dashboard" and name not in self.context.channels()

@@ -168,7 +168,15 @@ class RuleSource(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rule(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """An alert rule, checked: its condition parses and its durations are milliseconds."""
+    """An alert or recording rule, checked: its condition parses and its durations are milliseconds.
+
+    ``record``: the series that a recording rule writes; such a rule makes no alerts, its ``condition`` is the expression
+    and its ``labels`` are put on the samples. ``group``: rules that share it are evaluated one after another, in the
+    order in which they stand, at one time; the name is unique over all files, and empty for a rule of its own.
+    ``interval``: ms between evaluations, 0 for ``alerts.evaluation_interval``. ``limit``: how many alerts, or recorded
+    series, it may have at once (an evaluation that gives more is an error and changes nothing), 0 for any number.
+    ``query_offset``: ms by which the expression looks back from the time of the evaluation.
+    """
 
     id: str
     name: str
@@ -184,6 +192,11 @@ class Rule(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     annotations: dict[str, str] = {}
     enabled: bool = True
     source: RuleSource = RuleSource("api")
+    record: str = ""
+    group: str = ""
+    interval: int = 0
+    limit: int = 0
+    query_offset: int = 0
 
 
 class Alert(msgspec.Struct, rename="camel"):
