@@ -23,11 +23,11 @@ from tornado import httpserver, web
 from tornado.ioloop import PeriodicCallback
 
 from qflowd import __version__, logs
-from qflowd.alerts.engine import Engine
-from qflowd.alerts.rule import defaults, parse_rule
+from qflowd.alerts.rule import parse_rule
 from qflowd.config import ConfigError, Loaded, diff_restart, load
 from qflowd.daemon import control, figures, listen
 from qflowd.daemon.access import Access
+from qflowd.daemon.alerting import Alerting
 from qflowd.daemon.ingest import Ingest
 from qflowd.daemon.lag import LagMeter
 from qflowd.daemon.restore import restore
@@ -36,7 +36,7 @@ from qflowd.daemon.views import Views
 from qflowd.handlers.context import Context
 from qflowd.handlers.routes import application
 from qflowd.hub import Hub, HubSettings, SocketHandler
-from qflowd.model import Change, ExecutionChanged, Logged, Rule, Transition, ValidationRun
+from qflowd.model import Change, ExecutionChanged, Logged, ValidationRun
 from qflowd.sdnotify import Notifier
 from qflowd.security.roles import allows
 from qflowd.series.recorder import Recorder
@@ -78,11 +78,17 @@ class Daemon:
         self.state = State(tail=limits.max_executions, stale_after=limits.stale_after)
         self.series = SeriesStore(limit=limits.max_series)
         self.recorder = Recorder()
-        self.engine = Engine([])
-        self.api_rules: dict[str, Rule] = {}
+        self.alerting = Alerting(
+            storage=self.storage,
+            series=self.series,
+            clock=self.clock,
+            file_rules=lambda: self.loaded.rules,
+            save=self.save,
+            tell=lambda transition: self.views.tell(transition),
+            background=self.background,
+        )
         self.counters: Counter[str] = Counter()
-        self.evaluated: set[str] = set()
-        self.evaluations, self.evaluation_seconds, self.storage_errors = 0, 0.0, 0
+        self.storage_errors = 0
         self.reload_ok, self.reload_time, self.reload_error = True, self.started, ""
         self.storage_problem = ""
         self.last_sample: int | None = None
@@ -135,7 +141,7 @@ class Daemon:
         self.listening = True
         self.lag.start()
         self.every(config.sampling.interval, self.sample)
-        self.every(config.alerts.evaluation_interval, self.evaluate)
+        self.every(config.alerts.evaluation_interval, self.alerting.evaluate)
         self.every(1000, self.publish)
         self.every(10_000, self.housekeep)
         self.every(60_000, self.retain)
@@ -183,7 +189,7 @@ class Daemon:
             storage=self.storage,
             state=self.state,
             series=self.series,
-            engine=self.engine,
+            engine=self.alerting.engine,
             hub=self.hub,
             clock=self.clock,
             own_hosts=self.access.own_hosts,
@@ -193,11 +199,11 @@ class Daemon:
             ingest=self.take,
             count_events=self.count_events,
             reload=self.reload,
-            rules=self.rules,
-            store_rule=self.store_rule,
-            delete_rule=self.delete_rule,
+            rules=self.alerting.rules,
+            store_rule=self.alerting.store_rule,
+            delete_rule=self.alerting.delete_rule,
             save=self.save,
-            save_alerts=self.save_alerts,
+            save_alerts=self.alerting.save,
             stats=self.views.stats,
             dashboard=self.views.dashboard,
             exposition=lambda: figures.metrics(self),
@@ -259,26 +265,6 @@ class Daemon:
         for one in self.recorder.tick(now, self.state.active()):
             self.series.add(one)
 
-    def evaluate(self) -> None:
-        """Evaluate the rules; what changed is committed before anyone is told."""
-        began = time.perf_counter()
-        transitions = self.engine.evaluate(self.series, self.clock())
-        self.evaluation_seconds += time.perf_counter() - began
-        self.evaluations += 1
-        self.evaluated = {rule.id for rule in self.rules().values() if rule.enabled}
-        if transitions:
-            self.background(self.save_alerts(transitions))
-
-    async def save_alerts(self, transitions: Sequence[Transition]) -> None:
-        """Commit transitions with the engine's timers, then tell the streams."""
-        blobs = [("alert", one.alert.rule_id, one.time, msgspec.json.encode(one.alert)) for one in transitions]
-        try:
-            await self.save(documents=[("daemon", "engine", self.engine.dump())], history=blobs)
-        finally:
-            # A full disk is no reason to keep an alert to oneself.
-            for one in transitions:
-                self.views.tell(one)
-
     async def save(self, *, documents: Any = (), history: Any = (), points: bool = False) -> None:
         """One transaction with all that changed since the last."""
         async with self._saving:
@@ -322,8 +308,8 @@ class Daemon:
         now = self.clock()
         if changes := self.state.expire(now):
             self.listen(changes, now)
-        self.background(self.save(points=True, documents=[("daemon", "engine", self.engine.dump())]))
-        firing = sum(alert.status == "firing" for alert in self.engine.active())
+        self.background(self.save(points=True, documents=self.alerting.documents()))
+        firing = sum(alert.status == "firing" for alert in self.alerting.engine.active())
         self.notifier.status(f"{len(self.state.active())} executions active, {firing} alerts firing, {len(self.hub.clients())} clients")
 
     def retain(self) -> None:
@@ -336,27 +322,6 @@ class Daemon:
         outcome = await asyncio.wrap_future(self.storage.retain(self.clock(), retention, storage.max_size))
         if outcome.oversize:
             log.warning("storage.max_size is reached: the oldest events and executions were removed before their retention ended")
-
-    # -- rules ---------------------------------------------------------------------------------------------------
-
-    def rules(self) -> dict[str, Rule]:
-        """All rules by id; a rule of the file takes the place of a default, and of one from the API."""
-        return {rule.id: rule for rule in defaults()} | self.api_rules | {rule.id: rule for rule in self.loaded.rules}
-
-    async def store_rule(self, rule: Rule) -> None:
-        """Keep a rule of the API, then use it."""
-        await self.save(documents=[("rule", rule.id, msgspec.json.encode(rule))])
-        self.api_rules = {**self.api_rules, rule.id: rule}
-        await self.use_rules()
-
-    async def delete_rule(self, rule_id: str) -> None:
-        """Forget a rule of the API; its alerts resolve."""
-        await self.save(documents=[("rule", rule_id, None)])
-        self.api_rules = {key: rule for key, rule in self.api_rules.items() if key != rule_id}
-        await self.use_rules()
-
-    async def use_rules(self) -> None:
-        await self.save_alerts(self.engine.replace(self.rules().values(), self.clock()))
 
     # -- reload --------------------------------------------------------------------------------------------------
 
@@ -376,14 +341,14 @@ class Daemon:
                 self.notifier.ready()
                 self.views.publish_health(self.clock())
                 return {"ok": False, "mistakes": [dataclasses.asdict(one) for one in error.mistakes]}
-            before = self.rules()
+            before = self.alerting.rules()
             restart = diff_restart(self.loaded.config, loaded.config)
             self.loaded = loaded
             self.handlers_context.config = loaded.config
             logs.configure(loaded.config.logging.level, loaded.config.logging.format)
             self.hub.configure(self.hub_settings())
-            after = self.rules()
-            await self.use_rules()
+            after = self.alerting.rules()
+            await self.alerting.use_rules()
             self.reload_ok, self.reload_error, self.reload_time = True, "", self.clock()
             changed = {
                 "added": sorted(after.keys() - before.keys()),
@@ -442,7 +407,7 @@ class Daemon:
                 with contextlib.suppress(StorageError):
                     self.hub.close("the daemon is stopping")
                     await self.hub.drained(1.0)
-                    await self.save(points=True, documents=[("daemon", "engine", self.engine.dump())])
+                    await self.save(points=True, documents=self.alerting.documents())
                 for server in self.servers:
                     await server.close_all_connections()
         except TimeoutError:

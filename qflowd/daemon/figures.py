@@ -16,7 +16,7 @@ def metrics(daemon: Daemon) -> bytes:
     """The body of ``/metrics``."""
     hub, journal = daemon.hub.stats(), daemon.storage.stats()
     usage = daemon.process.cpu_times()
-    alerts = Counter(alert.status for alert in daemon.engine.active())
+    alerts = Counter(alert.status for alert in daemon.alerting.engine.active())
     rows: list[exposition.Row] = [
         ("build_info", {"version": __version__}, 1),
         ("clients", {}, hub["connectedClients"]),
@@ -35,9 +35,9 @@ def metrics(daemon: Daemon) -> bytes:
         ("series", {}, len(daemon.series)),
         ("series_refused_total", {}, daemon.series.refused),
         ("samples_late_total", {}, daemon.series.late),
-        ("rules", {}, sum(rule.enabled for rule in daemon.rules().values())),
-        ("rule_evaluations_total", {}, daemon.evaluations),
-        ("rule_evaluation_seconds_total", {}, daemon.evaluation_seconds),
+        ("rules", {}, sum(rule.enabled for rule in daemon.alerting.rules().values())),
+        ("rule_evaluations_total", {}, daemon.alerting.evaluations),
+        ("rule_evaluation_seconds_total", {}, daemon.alerting.evaluation_seconds),
         ("config_last_reload_success", {}, int(daemon.reload_ok)),
         ("config_last_reload_success_timestamp_seconds", {}, daemon.reload_time / 1000),
         ("process_resident_memory_bytes", {}, daemon.process.memory_info().rss),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qflowd.model import Rule, Sample
+from qflowd.model import Sample
 from qflowd.state.log import log_line
 
 if TYPE_CHECKING:
@@ -33,12 +33,8 @@ async def restore(daemon: Daemon) -> None:
             daemon.series.add(Sample(series.name, series.labels, series.newest + 1000, None))
     for execution in daemon.state.recent(2000):
         daemon.recorder.observe_ended(execution, now)
-    documents = await asyncio.wrap_future(storage.documents("rule"))
-    daemon.api_rules = {key: msgspec.json.decode(blob, type=Rule) for key, blob in documents.items()}
-    daemon.engine.replace(daemon.rules().values(), now)
+    await daemon.alerting.restore(now)
     kept = await asyncio.wrap_future(storage.documents("daemon"))
-    if blob := kept.get("engine"):
-        daemon.engine.restore(blob, now)
     if blob := kept.get("counters"):
         daemon.counters.update(msgspec.json.decode(blob, type=dict[str, int]))
     await daemon.tokens.load()

@@ -75,7 +75,7 @@ class Views:
         return found
 
     def alerts(self) -> list[dict[str, Any]]:
-        return [msgspec.to_builtins(alert) for alert in self.daemon.engine.active()]
+        return [msgspec.to_builtins(alert) for alert in self.daemon.alerting.engine.active()]
 
     def ecosystem(self) -> dict[str, Any]:
         """Modules as they report; pairs and edges need the analysis of their history, which this version does not make."""
@@ -87,15 +87,15 @@ class Views:
 
     def health(self) -> dict[str, Any]:
         daemon = self.daemon
-        enabled = {rule.id for rule in daemon.rules().values() if rule.enabled}
+        enabled = {rule.id for rule in daemon.alerting.rules().values() if rule.enabled}
         return health(
             now=daemon.clock(),
             started=daemon.started,
             version=__version__,
             instance=daemon.loaded.config.server.instance or socket.gethostname(),
-            alerts=daemon.engine.active(),
+            alerts=daemon.alerting.engine.active(),
             rules_total=len(enabled),
-            rules_evaluated=len(enabled & daemon.evaluated),
+            rules_evaluated=len(enabled & daemon.alerting.evaluated),
             storage_problem=daemon.storage_problem,
             config_error="" if daemon.reload_ok else daemon.reload_error,
             newest_sample=daemon.last_sample,
@@ -145,9 +145,9 @@ class Views:
         """The body of ``GET /api/v1/dashboard/stats``."""
         daemon, hub = self.daemon, self.daemon.hub.stats()
         names = ("connectedClients", "activeStreams", "messagesSent", "messagesPerSecond", "bytesSent")
-        firing = [alert for alert in daemon.engine.active() if alert.status in ("firing", "acknowledged")]
+        firing = [alert for alert in daemon.alerting.engine.active() if alert.status in ("firing", "acknowledged")]
         return {name: hub[name] for name in names} | {
-            "alertRules": len(daemon.rules()),
+            "alertRules": len(daemon.alerting.rules()),
             "activeAlerts": len(firing),
             "uptime": (daemon.clock() - daemon.started) // 1000,
             "version": __version__,
