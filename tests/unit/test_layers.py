@@ -11,8 +11,10 @@ ROOT = Path(__file__).parents[2] / "qflowd"
 TORNADO = {"hub", "handlers", "daemon"}
 MAY: dict[str, set[str]] = {
     "model": set(),
-    "config": {"model"},
+    "cron": set(),
+    "config": {"model", "cron"},
     "state": {"model"},
+    "schedules": {"model", "cron"},
     "series": {"model"},
     "alerts": {"series", "state", "model"},
     "streams": {"series", "state", "model"},
@@ -24,7 +26,7 @@ MAY: dict[str, set[str]] = {
     "client": {"spool"},
     "logs": set(),
     "sdnotify": set(),
-    "handlers": {"model", "config", "state", "series", "alerts", "streams", "hub", "storage", "security", "sources"},
+    "handlers": {"model", "config", "state", "series", "schedules", "alerts", "streams", "hub", "storage", "security", "sources"},
 }
 ANYTHING = {"daemon", "cli", "__main__", "__init__"}
 
