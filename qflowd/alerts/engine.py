@@ -1,232 +1,358 @@
-"""The life of alerts: a pure function of rules, series and time. Times and durations are milliseconds."""
+"""The life of alerts: a pure function of rules, series and time. Times and durations are milliseconds.
+
+A round evaluates, at one time and in the order of the rules, those whose outcome can have changed: a series that they read
+did, or time moves them (see ``schedule``). It can be taken in steps between which the loop is free.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
-from collections.abc import Callable, Iterable
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from qflowd.alerts.template import render
-from qflowd.model import Alert, AlertStatus, Rule, Transition
-from qflowd.series.promql import PromQLError, Query, Vector, compile
-from qflowd.series.promql.value import bare
+from qflowd.alerts.contact import Gate
+from qflowd.alerts.entry import Entry, agree, elements
+from qflowd.alerts.keep import Contact, Kept, Life, dress, fingerprint, identity, ulid
+from qflowd.alerts.recording import ended, record
+from qflowd.alerts.schedule import Schedule
+from qflowd.alerts.step import NEVER, Step
+from qflowd.alerts.trace import Trace
+from qflowd.model import Alert, AlertStatus, Decision, Rule, Transition
+from qflowd.series.promql import PromQLError
 
 if TYPE_CHECKING:
-    from qflowd.series.store import SeriesStore
+    from qflowd.series.follow import Follower
+    from qflowd.series.store import Series, SeriesStore
+
+log = logging.getLogger("qflowd.alerts")
 
 DOWNTIME = 3_600_000
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+LOOKBACK = 300_000
+BREATH = 50
+"""Quiet rules evaluated before others get their turn; any other rule gives it at once."""
+META = ""
+"""The key of the document that holds the time of the last round; the others are named by the id of their rule."""
 
 
 class AlertError(Exception):
     """What was asked of an alert is not possible; the text says why."""
 
 
-class _Life(msgspec.Struct):
-    """An alert with its timers. ``told``: its firing went out."""
+class News(msgspec.Struct):
+    """What is to be committed together: what changed, why, and the state after it (``None``: nothing is left of the rule)."""
 
-    alert: Alert
-    series: dict[str, str]
-    cleared_at: int | None = None
-    told: bool = False
+    transitions: list[Transition] = []
+    decisions: list[Decision] = []
+    documents: dict[str, bytes | None] = {}
 
-
-class _Kept(msgspec.Struct):
-    """What is kept of a rule. ``sent``: fingerprint → when its last firing went out."""
-
-    identity: str
-    lives: dict[str, _Life] = {}
-    sent: dict[str, int] = {}
-    last_value: float | None = None
-    last_evaluation: int | None = None
-    error: str | None = None
+    def __bool__(self) -> bool:
+        return bool(self.transitions or self.decisions or self.documents)
 
 
-class _Dump(msgspec.Struct):
+class _Meta(msgspec.Struct):
     time: int
-    rules: dict[str, _Kept]
-    orphans: list[_Life] = []
-
-
-def identity(rule: Rule) -> str:
-    """Equal while an alert of the rule may be kept: what it watches and its timers, not its texts."""
-    parts = (rule.condition, rule.for_, rule.keep_firing_for, rule.resolve_when, rule.no_data, rule.enabled)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def fingerprint(rule_id: str, labels: dict[str, str]) -> str:
-    """The name of a rule with the labels of one series."""
-    return hashlib.sha256(repr((rule_id, sorted(labels.items()))).encode()).hexdigest()[:16]
-
-
-def ulid(time: int, randomness: bytes) -> str:
-    """26 characters of Crockford's base 32: 48 bits of time, 80 of randomness."""
-    number = (time & (1 << 48) - 1) << 80 | int.from_bytes(randomness[:10], "big")
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 class Engine:
-    """Evaluates rules. ``random(n)`` gives n bytes for ids."""
+    """Evaluates rules. ``random(n)`` gives n bytes for ids; ``gates`` may hold firing notifications back; ``interval`` is that
+    of rules that name none, 0 for each round."""
 
-    def __init__(self, rules: Iterable[Rule], *, random: Callable[[int], bytes] = os.urandom) -> None:
-        self._random = random
-        self._rules: dict[str, tuple[Rule, Query, Query | None]] = {}
-        self._kept: dict[str, _Kept] = {}
-        self._orphans: list[_Life] = []
-        self._time = 0
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        *,
+        random: Callable[[int], bytes] = os.urandom,
+        gates: Sequence[Gate] = (),
+        interval: int = 0,
+    ) -> None:
+        self._random, self._gates, self.interval = random, gates, interval
+        self.trace = Trace()
+        self.evaluated = self.failed = 0
+        self._entries: dict[str, Entry] = {}
+        self._active: dict[str, Entry] = {}
+        self._waiting: dict[Entry, None] = {}
+        self._orphans: dict[str, Kept] = {}
+        self._ended: list[tuple[str, list[dict[str, str]]]] = []
+        self._soft: dict[str, None] = {}
+        self._gaps: dict[Series, int] = {}
+        self._gaps_end = 0
+        self._time = self._round = 0
+        self._news = News()
+        self._store: SeriesStore | None = None
+        self._follower: Follower | None = None
+        self._schedule = Schedule((), interval)
         self.replace(rules, 0)
 
+    # -- rules ---------------------------------------------------------------------------------------------------
+
     def replace(self, rules: Iterable[Rule], now: int) -> list[Transition]:
-        """Take these rules. Alerts of rules that are gone, or watch something else, resolve."""
-        self._rules = {
-            rule.id: (rule, compile(rule.condition), compile(rule.resolve_when) if rule.resolve_when else None) for rule in rules
-        }
-        return self._settle(self._kept, now)
+        """Take these rules. Alerts of rules that are gone, or watch something else, resolve; what else changed is put on the
+        alerts there are."""
+        before, self._entries = self._entries, {}
+        found: list[Transition] = []
+        for rule in rules:
+            old = before.get(rule.id)
+            if old is not None and (old.rule is rule or old.rule == rule):
+                entry = old
+            elif old is not None and old.kept.identity == identity(rule):
+                entry = self._redressed(rule, old)
+            else:
+                entry = Entry(rule)
+            self._entries[rule.id] = entry
+        for rule_id, old in before.items():
+            entry_after = self._entries.get(rule_id)
+            if entry_after is None or entry_after.kept is not old.kept:
+                text = "the rule is gone" if entry_after is None else "the rule watches something else"
+                found += self._end(old.rule, old.kept, now, text)
+        self._order()
+        return found
 
-    def _settle(self, before: dict[str, _Kept], now: int) -> list[Transition]:
-        self._kept, found = {}, []
-        for rule_id, (rule, _, _) in self._rules.items():
-            kept = before.get(rule_id)
-            if kept is None or kept.identity != identity(rule):
-                self._kept[rule_id] = _Kept(identity(rule))
+    def _order(self) -> None:
+        self._waiting = {entry: None for entry in self._entries.values() if entry.rule.enabled and entry.last_evaluation is None}
+        self._schedule = Schedule(self._entries.values(), self.interval)
+        self._active = {rule_id: entry for rule_id, entry in self._entries.items() if entry.kept.lives}
+        # The new schedule selects anew: what happened before it is behind each rule's first look.
+        if self._store is not None and self._follower is not None:
+            self._store.unfollow(self._follower)
+        self._store = self._follower = None
+
+    def _redressed(self, rule: Rule, old: Entry) -> Entry:
+        """The rule's new texts on its alerts, which keep their timers under the names of their new labels."""
+        kept = old.kept
+        lives, contacts = kept.lives, kept.contacts
+        kept.lives, kept.contacts = {}, {}
+        for key, life in lives.items():
+            dress(rule, life)
+            life.alert.fingerprint = fingerprint(rule.id, life.alert.labels)
+            kept.lives.setdefault(life.alert.fingerprint, life)
+            if key in contacts:
+                kept.contacts.setdefault(life.alert.fingerprint, contacts[key])
+        entry = Entry(rule, kept)
+        entry.last_value, entry.last_evaluation, entry.error, entry.wake = old.last_value, old.last_evaluation, old.error, old.wake
+        if not kept.empty():
+            self._document(rule.id, kept)
+        return entry
+
+    def _end(self, rule: Rule, kept: Kept, now: int, text: str) -> list[Transition]:
+        """Resolve everything of a rule that is no more."""
+        step = self._step(rule, kept, now, None)
+        for life in kept.lives.values():
+            step.resolve(life, text)
+        if kept.recorded:
+            self._ended.append((rule.record, kept.recorded))
+        if not kept.empty():
+            self._news.documents[rule.id] = None
+        self._soft.pop(rule.id, None)
+        self._report(step)
+        return step.transitions
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def evaluate(self, store: SeriesStore, now: int, *, everything: bool = False) -> list[Transition]:
+        """A whole round at ``now``, for those who keep nothing: what ``take`` would give is dropped. A pending alert that clears
+        is told as resolved, with ``notify`` false. ``everything``: also rules whose outcome cannot have changed."""
+        self.take()
+        for _ in self.steps(store, now, everything=everything):
+            pass
+        return self.take().transitions
+
+    def steps(self, store: SeriesStore, now: int, *, everything: bool = False) -> Iterator[None]:
+        """A round at ``now``, one short step after another. Rules may be replaced between them; what changed is in ``take``."""
+        before, self._time = self._time, now
+        waiting = dict(self._waiting)
+        for rule_id, kept in self._orphans.items():
+            entry = self._entries.get(rule_id)
+            self._end(entry.rule if entry is not None else _gone(rule_id), kept, now, "the rule is gone, or watches something else")
+        self._orphans = {}
+        for name, series in self._ended:
+            for sample in ended(name, series, now):
+                store.add(sample)
+        self._ended = []
+        schedule = self._schedule
+        if store is not self._store:
+            self._store, self._follower = store, store.follow()
+        assert self._follower is not None, "it is made with the store"
+        yield from schedule.notice(self._follower, now)
+        queue = schedule.ready(now, before, everything=everything or now < before)
+        order = schedule.order
+        self._round += 1
+        for position in queue:
+            order[position].queued = self._round
+        at = quiet = 0
+        while at < len(queue) and schedule is self._schedule:
+            entry = order[queue[at]]
+            at += 1
+            self.evaluated += 1
+            if entry.selected is None:
+                schedule.select(entry, store)
+            if entry.quiet(now):
+                quiet += 1
+                if quiet % BREATH == 0:
+                    yield
                 continue
-            self._kept[rule_id] = kept
-            for life in kept.lives.values():
-                self._dress(rule, life)
-        for rule_id, kept in before.items():
-            if self._kept.get(rule_id) is not kept:
-                found += [self._resolve(life, now) for life in kept.lives.values()]
-        return found
+            self._one(entry, store, now)
+            if entry.rule.record:
+                self._stir(entry, queue, at, now, before)
+            yield
+        if schedule is not self._schedule:
+            # The rules were replaced in the middle: those that are left of this round come with the next.
+            return
+        for entry in waiting:
+            self._waiting.pop(entry, None)
 
-    def evaluate(self, store: SeriesStore, now: int) -> list[Transition]:
-        """Every rule at ``now``. A pending alert that clears is told as resolved, with ``notify`` false."""
-        self._time = now
-        found = [self._resolve(life, now) for life in self._orphans]
-        self._orphans = []
-        for rule, condition, resolve in self._rules.values():
-            if rule.enabled:
-                self._one(rule, condition, resolve, store, now, found)
-        return found
+    def _stir(self, entry: Entry, queue: list[int], at: int, now: int, before: int) -> None:
+        """Rules further down that read what was just recorded see it in this round."""
+        schedule = self._schedule
+        assert self._follower is not None, "a round has one"
+        for _ in schedule.notice(self._follower, now):
+            pass
+        for other in [one for one in schedule.dirty if one.position > entry.position and schedule.open(one, now, before)]:
+            del schedule.dirty[other]
+            if other.queued != self._round:
+                other.queued = self._round
+                insort(queue, other.position, lo=at)
 
-    def _one(
-        self, rule: Rule, condition: Query, resolve: Query | None, store: SeriesStore, now: int, found: list[Transition]
-    ) -> None:
-        kept = self._kept[rule.id]
-        kept.last_evaluation = now
+    def _one(self, entry: Entry, store: SeriesStore, now: int) -> None:
+        entry.last_evaluation = now
+        step = self._step(entry.rule, entry.kept, now, lambda labels: entry.inputs(store, now, labels))
         try:
-            result, value = condition.watch(store, now)
-            holding: list[tuple[dict[str, str], float | None]] = [*_elements(result)]
-            clear = _elements(resolve.evaluate(store, now)) if resolve is not None and kept.lives else []
-        except PromQLError as error:
+            if entry.rule.record:
+                self._record(entry, store, now, step)
+            else:
+                self._alerts(entry, store, now, step)
+            error = None
+        except PromQLError as failure:
             # A condition that is ambiguous over today's series says nothing: alerts stay as they are.
-            kept.error, kept.last_value = str(error), None
-            return
-        kept.error, kept.last_value = None, value
-        if not holding and not kept.lives and rule.no_data != "alert":
-            kept.sent and self._forget(kept, rule, now)
-            return
-        absent = not holding and (rule.no_data != "ok" or resolve is not None) and not condition.has_input(store, now)
-        if absent and rule.no_data == "keep":
-            return
+            error = str(failure)
+        except Exception as failure:
+            error = f"{type(failure).__name__}: {failure}"
+            if error != entry.error:
+                log.exception("the rule %s cannot be evaluated", entry.rule.id)
+        if error is not None:
+            self.failed += 1
+            entry.last_value = None
+        if error != entry.error:
+            text = f"the evaluation failed: {error}; alerts stay as they are" if error else "the evaluation works again"
+            self._note(entry, text, now)
+            entry.error = error
+        self._after(entry, step)
+
+    def _alerts(self, entry: Entry, store: SeriesStore, now: int, step: Step) -> None:
+        rule, kept, at = entry.rule, entry.kept, now - entry.rule.query_offset
+        result, entry.last_value = entry.query.watch(store, at)
+        holding: list[tuple[dict[str, str], float | None]] = [*elements(result)]
+        clear = elements(entry.resolve.evaluate(store, at)) if entry.resolve is not None and kept.lives else []
+        asked = rule.no_data != "ok" or entry.resolve is not None
+        absent = not holding and asked and not entry.query.has_input(store, at)
+        if absent is not entry.absent and rule.no_data != "ok":
+            words = {"keep": "alerts stay as they are", "alert": "that is an alert"}[rule.no_data]
+            self._note(entry, f"the condition has no input: {words}" if absent else "the condition has input again", now)
+        entry.absent = absent
         if absent and rule.no_data == "alert":
             holding = [(life.series, None) for life in kept.lives.values()] or [({}, None)]
-        present: set[str] = set()
-        for labels, held in holding:
-            series = bare(labels)
-            key = fingerprint(rule.id, series)
-            if key not in present:
-                present.add(key)
-                self._holds(rule, kept, key, series, held, now, found)
-        for key, life in list(kept.lives.items()):
-            if key not in present:
-                stays = resolve is not None and not absent and not any(_agree(one, life.series) for one, _ in clear)
-                self._clears(rule, kept, key, life, stays, now, found)
-        self._forget(kept, rule, now)
+        present: dict[str, tuple[dict[str, str], dict[str, str], float | None]] = {}
+        for series, value in holding:
+            key, labels = entry.name(series, value)
+            if key in present:
+                raise PromQLError("two elements of the result have the same labels once those of the rule are on them")
+            present[key] = labels, series, value
+        if rule.limit and len(present) > rule.limit:
+            raise PromQLError(f"the rule gives {len(present)} alerts, its limit is {rule.limit}")
+        for key, (labels, series, value) in present.items():
+            step.holds(key, labels, series, value)
+        if not (absent and rule.no_data == "keep"):
+            for key, life in list(kept.lives.items()):
+                if key not in present and not self._in_gap(entry, life, store, now):
+                    stays = entry.resolve is not None and not absent and not any(agree(one, life.series) for one, _ in clear)
+                    step.clears(key, life, stays)
+        step.finish()
 
-    def _holds(
-        self, rule: Rule, kept: _Kept, key: str, series: dict[str, str], value: float | None, now: int, found: list[Transition]
-    ) -> None:
-        life = kept.lives.get(key)
-        if life is None:
-            alert = Alert(ulid(now, self._random(10)), key, rule.id, rule.name, rule.severity, rule.condition, {}, {}, value,
-                          "pending", now)  # fmt: skip
-            life = kept.lives[key] = _Life(alert, series)
-            self._dress(rule, life)
-            if rule.for_ > 0:
-                found.append(Transition(msgspec.structs.replace(alert), None, now, False))
-                return
-            self._fire(rule, kept, life, None, now, found)
-            return
-        life.cleared_at = None
-        if life.alert.value != value:
-            life.alert.value = value
-            self._dress(rule, life)
-        if life.alert.status == "pending":
-            if now - life.alert.starts_at >= rule.for_:
-                self._fire(rule, kept, life, "pending", now, found)
-        elif life.alert.status == "firing" and not life.told and self._may_tell(rule, kept, key, now):
-            life.told, kept.sent[key] = True, now
-            found.append(Transition(msgspec.structs.replace(life.alert), "firing", now, True))
+    def _record(self, entry: Entry, store: SeriesStore, now: int, step: Step) -> None:
+        value = entry.query.evaluate(store, now - entry.rule.query_offset)
+        vector = value if isinstance(value, list) else [({}, value)]
+        samples, step.urgent = record(entry.rule, entry.kept, vector, now)
+        entry.last_value = samples[0].value if len(vector) == 1 else None
+        if not all([store.add(sample) for sample in samples]):
+            raise PromQLError("the store takes no more series, or a newer point is there")
 
-    def _fire(self, rule: Rule, kept: _Kept, life: _Life, before: AlertStatus | None, now: int, found: list[Transition]) -> None:
-        life.alert.status, life.alert.fired_at = "firing", now
-        if self._may_tell(rule, kept, life.alert.fingerprint, now):
-            life.told, kept.sent[life.alert.fingerprint] = True, now
-        found.append(Transition(msgspec.structs.replace(life.alert), before, now, life.told))
+    def _in_gap(self, entry: Entry, life: Life, store: SeriesStore, now: int) -> bool:
+        """Whether the input of an alert ended with the last process, and did not come back yet."""
+        if not self._gaps or now >= self._gaps_end:
+            return False
+        behind = list(entry.behind(store, life.series))
+        return bool(behind) and all(self._gaps.get(one) == one.newest for one in behind)
 
-    def _clears(
-        self, rule: Rule, kept: _Kept, key: str, life: _Life, stays: bool, now: int, found: list[Transition]
-    ) -> None:
-        if life.alert.status != "pending":
-            if stays:
-                life.cleared_at = None
-                return
-            if life.cleared_at is None:
-                life.cleared_at = now
-            if now - life.cleared_at < rule.keep_firing_for:
-                return
-        del kept.lives[key]
-        found.append(self._resolve(life, now))
+    def _after(self, entry: Entry, step: Step) -> None:
+        kept, rule_id = entry.kept, entry.rule.id
+        wake = step.wake() if kept.lives or kept.contacts else NEVER
+        if kept.lives and self._time < self._gaps_end:
+            wake = min(wake, self._gaps_end)
+        if wake != entry.wake or wake <= self._time:
+            entry.wake = wake
+            if wake < NEVER:
+                self._schedule.wake(entry)
+        entry.rests = entry.error is None and kept.empty()
+        if kept.lives:
+            self._active[rule_id] = entry
+        else:
+            self._active.pop(rule_id, None)
+        if step.urgent:
+            self._document(rule_id, kept)
+        elif step.soft:
+            self._soft[rule_id] = None
+        self._report(step)
 
-    @staticmethod
-    def _may_tell(rule: Rule, kept: _Kept, key: str, now: int) -> bool:
-        return key not in kept.sent or now - kept.sent[key] >= rule.cooldown
+    def _step(self, rule: Rule, kept: Kept, now: int, inputs: Any) -> Step:
+        return Step(rule, kept, now, random=self._random, gates=self._gates, inputs=inputs or (lambda labels: []))
 
-    @staticmethod
-    def _forget(kept: _Kept, rule: Rule, now: int) -> None:
-        for key in [key for key, at in kept.sent.items() if now - at >= rule.cooldown and key not in kept.lives]:
-            del kept.sent[key]
+    def _document(self, rule_id: str, kept: Kept) -> None:
+        self._soft.pop(rule_id, None)
+        self._news.documents[rule_id] = None if kept.empty() else msgspec.msgpack.encode(kept)
 
-    @staticmethod
-    def _resolve(life: _Life, now: int) -> Transition:
-        before = life.alert.status
-        return Transition(msgspec.structs.replace(life.alert, status="resolved", ends_at=now), before, now, life.told)
+    def _report(self, step: Step) -> None:
+        self._news.transitions += step.transitions
+        self._news.decisions += step.decisions
+        self.trace.add(step.decisions)
 
-    @staticmethod
-    def _dress(rule: Rule, life: _Life) -> None:
-        alert, series = life.alert, life.series
-        alert.name, alert.severity = rule.name, rule.severity
-        added = {key: render(text, series, alert.value) for key, text in rule.labels.items()}
-        alert.labels = {**series, **added, "alertname": rule.name}
-        alert.annotations = {key: render(text, series, alert.value) for key, text in rule.annotations.items()}
+    def _note(self, entry: Entry, text: str, now: int) -> None:
+        self.trace.add([Decision(id=ulid(now, self._random(10)), time=now, rule_id=entry.rule.id, kind="evaluation", text=text)])
+
+    # -- what it says --------------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Rules that no round has looked at yet."""
+        return len(self._waiting)
 
     def active(self) -> list[Alert]:
         """Alerts that are pending, firing or acknowledged; copies."""
-        return [msgspec.structs.replace(life.alert) for kept in self._kept.values() for life in kept.lives.values()]
+        return [msgspec.structs.replace(life.alert) for entry in self._active.values() for life in entry.kept.lives.values()]
 
     def view(self, rule_id: str) -> dict[str, Any]:
         """``state`` (the worst of its alerts), ``lastValue, lastEvaluation, activeAlerts`` of a rule. ``lastValue`` is that of
-        the left side of a condition ``vector > scalar``, whether or not it holds; null for every other condition."""
-        kept = self._kept.get(rule_id) or _Kept("")
-        states = [life.alert.status for life in kept.lives.values()]
+        the left side of a condition ``vector > scalar``, whether or not it holds, or of a recorded series that is the only
+        one; null otherwise."""
+        entry = self._entries.get(rule_id)
+        states = [life.alert.status for life in entry.kept.lives.values()] if entry is not None else []
         state = next((one for one in ("firing", "acknowledged", "pending") if one in states), "inactive")
         found: dict[str, Any] = {
-            "state": state, "lastValue": kept.last_value, "lastEvaluation": kept.last_evaluation, "activeAlerts": len(states)
-        }  # fmt: skip
-        return found | ({"error": kept.error} if kept.error else {})
+            "state": state,
+            "lastValue": entry.last_value if entry is not None else None,
+            "lastEvaluation": entry.last_evaluation if entry is not None else None,
+            "activeAlerts": len(states),
+        }
+        return found | ({"error": entry.error} if entry is not None and entry.error else {})
+
+    def reads(self, rule_ids: Iterable[str]) -> set[str]:
+        """The names of the series that these rules read."""
+        found = [self._entries[rule_id] for rule_id in rule_ids if rule_id in self._entries]
+        return {read.name for entry in found for read in entry.reads if read.name is not None}
+
+    # -- what people do ------------------------------------------------------------------------------------------
 
     def acknowledge(self, alert_id: str, by: str, comment: str | None, now: int) -> Transition:
         """Raises AlertError where the alert is not firing."""
@@ -239,39 +365,90 @@ class Engine:
     def _mark(
         self, alert_id: str, before: AlertStatus, after: AlertStatus, by: str | None, comment: str | None, now: int
     ) -> Transition:
-        for kept in self._kept.values():
-            for life in kept.lives.values():
+        for entry in self._active.values():
+            for life in entry.kept.lives.values():
                 if life.alert.id == alert_id:
                     if life.alert.status != before:
                         raise AlertError(f"the alert is {life.alert.status}, expected {before}")
-                    life.alert.status, life.alert.acknowledged_by, life.alert.comment = after, by, comment
-                    return Transition(msgspec.structs.replace(life.alert), before, now, False)
+                    step = self._step(entry.rule, entry.kept, now, None)
+                    transition = step.mark(life, after, by, comment)
+                    self._after(entry, step)
+                    return transition
         raise AlertError(f"no active alert {alert_id!r}")
 
-    def dump(self) -> bytes:
-        """Every alert and timer."""
-        return msgspec.msgpack.encode(_Dump(self._time, self._kept, self._orphans))
+    # -- what is kept --------------------------------------------------------------------------------------------
 
-    def restore(self, blob: bytes, now: int) -> None:
-        """Go on from a dump. Alerts whose rule is gone resolve at the next evaluation; pending starts again after an hour."""
-        dump = msgspec.msgpack.decode(blob, type=_Dump)
-        if now - dump.time > DOWNTIME:
-            for kept in dump.rules.values():
-                for life in kept.lives.values():
-                    if life.alert.status == "pending":
-                        life.alert.starts_at = now
-        self._settle(dump.rules, now)
-        left = [kept for rule_id, kept in dump.rules.items() if self._kept.get(rule_id) is not kept]
-        self._orphans = dump.orphans + [life for kept in left for life in kept.lives.values()]
-        self._time = dump.time
+    def take(self) -> News:
+        """What happened since the last call, with the documents as they stood right after it."""
+        found, self._news = self._news, News()
+        if found:
+            found.documents |= self.meta()
+        return found
+
+    def soft(self, limit: int) -> dict[str, bytes | None]:
+        """Documents of at most ``limit`` rules of which only values changed since they were given; empty where none are left."""
+        found: dict[str, bytes | None] = {}
+        for rule_id in list(self._soft)[:limit]:
+            del self._soft[rule_id]
+            entry = self._entries.get(rule_id)
+            if entry is not None:
+                found[rule_id] = None if entry.kept.empty() else msgspec.msgpack.encode(entry.kept)
+        return found
+
+    def meta(self) -> dict[str, bytes]:
+        """The document of the engine."""
+        return {META: msgspec.msgpack.encode(_Meta(self._time))}
+
+    def dump(self) -> dict[str, bytes]:
+        """Every alert and timer: one document a rule that has any, and one of the engine."""
+        kept = {rule_id: entry.kept for rule_id, entry in self._entries.items() if not entry.kept.empty()}
+        documents = {rule_id: msgspec.msgpack.encode(one) for rule_id, one in {**self._orphans, **kept}.items()}
+        return {**self.meta(), **documents}
+
+    def restore(self, documents: Mapping[str, bytes], now: int, gaps: Mapping[Series, int] | None = None) -> None:
+        """Go on from documents. Alerts whose rule is gone resolve in the next round; after a downtime of more than an hour
+        pending starts again. ``gaps``: series that were ended because nothing measured them meanwhile, with the time of that
+        marker; an alert whose inputs are all among them stays as it is until they come back, 5 minutes at most."""
+        meta = documents.get(META)
+        self._time = msgspec.msgpack.decode(meta, type=_Meta).time if meta is not None else 0
+        self._gaps, self._gaps_end = dict(gaps or {}), now + LOOKBACK
+        downtime = now - self._time if self._time else 0
+        for rule_id, blob in documents.items():
+            if rule_id == META:
+                continue
+            kept = msgspec.msgpack.decode(blob, type=Kept)
+            entry = self._entries.get(rule_id)
+            if entry is None or entry.kept.identity != kept.identity:
+                self._orphans[rule_id] = kept
+                continue
+            entry = self._entries[rule_id] = Entry(entry.rule, kept)
+            self._revive(entry, now, downtime)
+        self._order()
+        for entry in self._entries.values():
+            # An interval that was running goes on.
+            entry.last_evaluation = entry.last_evaluation or (self._time if downtime <= DOWNTIME and self._time else None)
+
+    def _revive(self, entry: Entry, now: int, downtime: int) -> None:
+        step = self._step(entry.rule, entry.kept, now, None)
+        if downtime > DOWNTIME:
+            for life in entry.kept.lives.values():
+                if life.alert.status == "pending":
+                    step.restarted(life, downtime)
+        redressed: dict[str, Life] = {}
+        contacts: dict[str, Contact] = {}
+        for key, life in entry.kept.lives.items():
+            dress(entry.rule, life)
+            life.alert.fingerprint = fingerprint(entry.rule.id, life.alert.labels)
+            redressed[life.alert.fingerprint] = life
+            if key in entry.kept.contacts:
+                contacts[life.alert.fingerprint] = entry.kept.contacts.pop(key)
+        entry.kept.lives, entry.kept.contacts = redressed, {**entry.kept.contacts, **contacts}
+        entry.wake = step.wake()
+        if step.urgent:
+            self._document(entry.rule.id, entry.kept)
+        self._report(step)
 
 
-def _elements(value: float | Vector) -> Vector:
-    """A scalar holds where it is not zero."""
-    if isinstance(value, list):
-        return value
-    return [({}, value)] if value and value == value else []
-
-
-def _agree(labels: dict[str, str], series: dict[str, str]) -> bool:
-    return all(series.get(key, value) == value for key, value in labels.items() if key != "__name__")
+def _gone(rule_id: str) -> Rule:
+    """Stands for a rule that only its alerts remember."""
+    return Rule(id=rule_id, name=rule_id, condition="")

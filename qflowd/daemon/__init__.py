@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ class Daemon:
             storage=self.storage,
             series=self.series,
             clock=self.clock,
+            interval=lambda: self.loaded.config.alerts.evaluation_interval,
             file_rules=lambda: self.loaded.rules,
             save=self.save,
             tell=lambda transition: self.views.tell(transition),
@@ -141,7 +142,7 @@ class Daemon:
         self.listening = True
         self.lag.start()
         self.every(config.sampling.interval, self.sample)
-        self.every(config.alerts.evaluation_interval, self.alerting.evaluate)
+        self.alerting.drive(self.every(self.alerting.tick(), self.evaluate))
         self.every(1000, self.publish)
         self.every(10_000, self.housekeep)
         self.every(60_000, self.retain)
@@ -162,11 +163,12 @@ class Daemon:
         log.info("qflowd %s: dashboard http://%s/dashboard, WebSocket ws://%s/", __version__, addresses["http"], addresses["websocket"])
         return addresses
 
-    def every(self, interval: int, call: Any) -> None:
+    def every(self, interval: int, call: Any) -> PeriodicCallback:
         """Call ``call`` each ``interval`` ms from now on."""
         callback = PeriodicCallback(call, interval)
         callback.start()
         self.callbacks.append(callback)
+        return callback
 
     def background(self, work: Any) -> None:
         """Run a coroutine beside; what it raises is logged."""
@@ -265,8 +267,13 @@ class Daemon:
         for one in self.recorder.tick(now, self.state.active()):
             self.series.add(one)
 
-    async def save(self, *, documents: Any = (), history: Any = (), points: bool = False) -> None:
-        """One transaction with all that changed since the last."""
+    def evaluate(self) -> None:
+        """Evaluate the rules, once there is a sample: until then what is measured is not absent."""
+        if self.last_sample is not None:
+            self.alerting.evaluate()
+
+    async def save(self, *, documents: Any = (), history: Any = (), points: bool | Collection[str] = False) -> None:
+        """One transaction with all that changed since the last; ``points``: of all series, or of those with these names."""
         async with self._saving:
             # Read in one moment, committed in one transaction: what is replayed after a kill is counted on top.
             applied, counters = self.ingest.applied, msgspec.json.encode(self.counters)
@@ -278,7 +285,7 @@ class Daemon:
             for start in range(0, len(taken), SLICE):
                 rows += [ExecutionRow(*row) for row in self.state.rows(taken[start : start + SLICE])]
                 await asyncio.sleep(0)
-            blocks = [SeriesPoints(*block) for block in self.series.drain()] if points else []
+            blocks = [SeriesPoints(*block) for block in self.series.drain(None if points is True else points)] if points else []
             if not (rows or blocks or documents or history):
                 return
             try:
@@ -308,7 +315,8 @@ class Daemon:
         now = self.clock()
         if changes := self.state.expire(now):
             self.listen(changes, now)
-        self.background(self.save(points=True, documents=self.alerting.documents()))
+        self.background(self.save(points=True))
+        self.background(self.alerting.keep())
         firing = sum(alert.status == "firing" for alert in self.alerting.engine.active())
         self.notifier.status(f"{len(self.state.active())} executions active, {firing} alerts firing, {len(self.hub.clients())} clients")
 
@@ -407,7 +415,8 @@ class Daemon:
                 with contextlib.suppress(StorageError):
                     self.hub.close("the daemon is stopping")
                     await self.hub.drained(1.0)
-                    await self.save(points=True, documents=self.alerting.documents())
+                    await self.alerting.stop()
+                    await self.save(points=True)
                 for server in self.servers:
                     await server.close_all_connections()
         except TimeoutError:

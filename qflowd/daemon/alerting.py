@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from qflowd.alerts.engine import Engine
+from qflowd.alerts.engine import Engine, News
 from qflowd.alerts.rule import defaults
-from qflowd.model import Rule, Transition
+from qflowd.alerts.trace import kept
+from qflowd.model import Decision, Rule, Transition
 
 if TYPE_CHECKING:
-    from qflowd.series.store import SeriesStore
+    from tornado.ioloop import PeriodicCallback
+
+    from qflowd.series.store import Series, SeriesStore
     from qflowd.storage import Storage
+
+SLICE = 0.003
+"""Seconds of CPU that a round takes before others get their turn; one step may go beyond."""
+PORTION = 100
+"""Rows encoded, or transitions told, before others get their turn."""
+RETRIED = 1_000
+"""Rows of the history that wait for a journal that refuses; of more, the oldest are lost. States are never lost."""
+
+Document = tuple[str, str, bytes | None]
+HistoryRow = tuple[str, str, int, bytes]
 
 
 class Alerting:
-    """The engine with its surroundings. ``file_rules`` gives the rules of the files; ``save`` commits documents and
-    history in one transaction; ``tell`` shows a transition to the streams; ``background`` runs a coroutine beside."""
+    """The engine with its surroundings. ``file_rules`` gives the rules of the files; ``interval`` is the one between
+    evaluations (ms) of rules that name none; ``save`` commits documents, history and the points of named series in one
+    transaction; ``tell`` shows a transition to the streams; ``background`` runs a coroutine beside."""
 
     def __init__(
         self,
@@ -28,30 +42,46 @@ class Alerting:
         storage: Storage,
         series: SeriesStore,
         clock: Callable[[], int],
+        interval: Callable[[], int],
         file_rules: Callable[[], Sequence[Rule]],
         save: Callable[..., Awaitable[None]],
         tell: Callable[[Transition], None],
         background: Callable[[Any], None],
     ) -> None:
-        self.storage, self.series, self.clock = storage, series, clock
+        self.storage, self.series, self.clock, self.interval = storage, series, clock, interval
         self.file_rules, self._save, self._tell, self._background = file_rules, save, tell, background
         self.engine = Engine([])
         self.api_rules: dict[str, Rule] = {}
-        self.evaluated: set[str] = set()
-        self.evaluations, self.evaluation_seconds = 0, 0.0
+        self.enabled = 0
+        self.rounds = self.overruns = 0
+        self.seconds = self.last_seconds = 0.0
+        self._rules: tuple[Any, Any, dict[str, Rule]] = (None, None, {})
+        self._timer: PeriodicCallback | None = None
+        self._evaluating = asyncio.Lock()
+        self._again = False
+        self._pending: list[News] = []
+        self._next: asyncio.Future[None] | None = None
+        self._committing = asyncio.Lock()
+        self._states: dict[str, bytes | None] = {}
+        self._rows: list[HistoryRow] = []
 
-    async def restore(self, now: int) -> None:
-        """Bring back the rules of the API, and every alert and timer, from the journal."""
+    async def restore(self, now: int, gaps: Mapping[Series, int]) -> None:
+        """Bring back the rules of the API, and every alert and timer, from the journal. ``gaps``: see ``Engine.restore``."""
         documents = await asyncio.wrap_future(self.storage.documents("rule"))
         self.api_rules = {key: msgspec.json.decode(blob, type=Rule) for key, blob in documents.items()}
-        self.engine.replace(self.rules().values(), now)
-        kept = await asyncio.wrap_future(self.storage.documents("daemon"))
-        if blob := kept.get("engine"):
-            self.engine.restore(blob, now)
+        self._use(now)
+        states = await asyncio.wrap_future(self.storage.documents("alert_state"))
+        self.engine.restore(states, now, gaps)
+
+    # -- rules ---------------------------------------------------------------------------------------------------
 
     def rules(self) -> dict[str, Rule]:
         """All rules by id; a rule of the file takes the place of a default, and of one from the API."""
-        return {rule.id: rule for rule in defaults()} | self.api_rules | {rule.id: rule for rule in self.file_rules()}
+        files = self.file_rules()
+        if self._rules[0] is not files or self._rules[1] is not self.api_rules:
+            found = {rule.id: rule for rule in defaults()} | self.api_rules | {rule.id: rule for rule in files}
+            self._rules = (files, self.api_rules, found)
+        return self._rules[2]
 
     async def store_rule(self, rule: Rule) -> None:
         """Keep a rule of the API, then use it."""
@@ -66,29 +96,151 @@ class Alerting:
         await self.use_rules()
 
     async def use_rules(self) -> None:
-        """Hand the engine the rules as they stand; what this resolves is kept and told."""
-        await self.save(self.engine.replace(self.rules().values(), self.clock()))
+        """Hand the engine the rules as they stand, between two rounds; what this resolves is kept and told."""
+        async with self._evaluating:
+            self._use(self.clock())
+        await self.save()
+
+    def _use(self, now: int) -> None:
+        rules = self.rules()
+        self.enabled = sum(rule.enabled for rule in rules.values())
+        tick = self.tick()
+        # Where each tick is a round of every rule, a late tick must not be taken for one of the interval before.
+        self.engine.interval = self.interval() if tick < self.interval() else 0
+        if self._timer is not None:
+            self._timer.callback_time = tick
+        self.engine.replace(rules.values(), now)
+
+    def tick(self) -> int:
+        """Ms between two rounds: the shortest interval of any rule."""
+        return min([self.interval(), *(rule.interval for rule in self.rules().values() if rule.interval and rule.enabled)])
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def drive(self, timer: PeriodicCallback) -> None:
+        """The timer that calls ``evaluate``: its period follows the rules."""
+        self._timer = timer
 
     def evaluate(self) -> None:
-        """Evaluate the rules; what changed is committed before anyone is told."""
-        began = time.perf_counter()
-        transitions = self.engine.evaluate(self.series, self.clock())
-        self.evaluation_seconds += time.perf_counter() - began
-        self.evaluations += 1
-        self.evaluated = {rule.id for rule in self.rules().values() if rule.enabled}
-        if transitions:
-            self._background(self.save(transitions))
+        """Begin a round; one that is due while another runs begins right after it, and is counted as an overrun."""
+        if self._evaluating.locked():
+            self.overruns += 1
+            self._again = True
+        else:
+            self._background(self._round())
 
-    def documents(self) -> list[tuple[str, str, bytes | None]]:
-        """The timers as they stand, for whoever commits next."""
-        return [("daemon", "engine", self.engine.dump())]
+    async def _round(self) -> None:
+        async with self._evaluating:
+            self._again = True
+            while self._again:
+                self._again = False
+                await self._evaluate()
+                self._background(self.save())
 
-    async def save(self, transitions: Sequence[Transition]) -> None:
-        """Commit transitions with the engine's timers, then tell the streams."""
-        blobs = [("alert", one.alert.rule_id, one.time, msgspec.json.encode(one.alert)) for one in transitions]
+    async def _evaluate(self) -> None:
+        began, spent = time.thread_time(), 0.0
+        for _ in self.engine.steps(self.series, self.clock()):
+            used = time.thread_time() - began
+            if used > SLICE:
+                spent += used
+                await asyncio.sleep(0)
+                began = time.thread_time()
+        self.last_seconds = spent + time.thread_time() - began
+        self.seconds += self.last_seconds
+        self.rounds += 1
+
+    async def stop(self) -> None:
+        """Let the round that runs end, and commit every state."""
+        async with self._evaluating:
+            pass
+        await self.save()
+        await self.keep()
+
+    # -- what is kept --------------------------------------------------------------------------------------------
+
+    async def save(self) -> None:
+        """Commit what the engine has to say since the last time, then tell it. Those who come while a commit waits for its
+        turn share it. Raises ``StorageError``; what could not be committed is told all the same, and committed later."""
+        news = self.engine.take()
+        if news:
+            self._pending.append(news)
+        if not self._pending:
+            return
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._commit())
+        await asyncio.shield(self._next)
+
+    async def _commit(self) -> None:
+        async with self._committing:
+            self._next = None
+            pending, self._pending = self._pending, []
+            transitions = [one for news in pending for one in news.transitions]
+            for news in pending:
+                self._states |= news.documents
+            for start in range(0, len(transitions), PORTION):
+                self._rows += [
+                    ("alert", one.alert.rule_id, one.time, msgspec.json.encode(one.alert)) for one in transitions[start : start + PORTION]
+                ]
+                await asyncio.sleep(0)
+            decisions = [one for news in pending for one in news.decisions if kept(one)]
+            for start in range(0, len(decisions), PORTION):
+                self._rows += [("decision", one.rule_id, one.time, msgspec.json.encode(one)) for one in decisions[start : start + PORTION]]
+                await asyncio.sleep(0)
+            try:
+                # On disk with it: the points on which the timers rest.
+                await self._write(self.engine.reads(self._states))
+            finally:
+                # A full disk is no reason to keep an alert to oneself.
+                for start in range(0, len(transitions), PORTION):
+                    for one in transitions[start : start + PORTION]:
+                        self._tell(one)
+                    await asyncio.sleep(0)
+
+    async def _write(self, names: set[str]) -> None:
+        """One transaction of all that waits; what is refused waits on."""
+        states, rows = self._states, self._rows
+        self._states, self._rows = {}, []
         try:
-            await self._save(documents=self.documents(), history=blobs)
-        finally:
-            # A full disk is no reason to keep an alert to oneself.
-            for one in transitions:
-                self._tell(one)
+            await self._save(documents=[("alert_state", key, blob) for key, blob in states.items()], history=rows, points=names)
+        except BaseException:
+            self._states = states | self._states
+            self._rows = (rows + self._rows)[-RETRIED:]
+            raise
+
+    async def keep(self) -> None:
+        """Commit states of which only values changed, and what the journal refused before."""
+        async with self._committing:
+            while found := self.engine.soft(PORTION):
+                self._states |= found
+                await asyncio.sleep(0)
+            self._states |= self.engine.meta()
+            await self._write(set())
+
+    # -- why -----------------------------------------------------------------------------------------------------
+
+    async def explain(self, rule_id: str, cursor: str, limit: int) -> tuple[list[Decision], str]:
+        """Decisions of a rule, the newest first, and the cursor of the next page ("" where there is none). First those in
+        memory, then those of the journal that are older."""
+        source, _, place = cursor.partition(":")
+        found: list[Decision] = []
+        if source != "journal":
+            memory = [one for one in self.engine.trace.of(rule_id) if not place or one.id < place]
+            if len(memory) > limit:
+                return memory[:limit], f"memory:{memory[limit - 1].id}"
+            found = memory
+            oldest = found[-1].id if found else place
+            before = None
+        else:
+            oldest, before = "", int(place)
+        while len(found) < limit:
+            rows = await asyncio.wrap_future(self.storage.history("decision", key=rule_id, before=before, limit=limit))
+            for number, _, blob in rows:
+                before = number
+                one = msgspec.json.decode(blob, type=Decision)
+                if not oldest or one.id < oldest:
+                    found.append(one)
+                    if len(found) == limit:
+                        break
+            if len(rows) < limit and (not rows or before == rows[-1][0]):
+                return found, ""
+        return found, f"journal:{before}" if before is not None else f"memory:{oldest}"

@@ -13,6 +13,7 @@ from qflowd.state.log import log_line
 
 if TYPE_CHECKING:
     from qflowd.daemon import Daemon
+    from qflowd.series.store import Series
 
 log = logging.getLogger("qflowd.daemon")
 
@@ -27,13 +28,17 @@ async def restore(daemon: Daemon) -> None:
     for block in await asyncio.wrap_future(storage.points(since=now - 3_600_000)):
         daemon.series.load(block.name, block.labels, block.times, block.values)
         await asyncio.sleep(0)
+    gaps: dict[Series, int] = {}
     for series in daemon.series.select(None, []):
         # Nothing was measured while the daemon was away: a gap, not the last value going on.
         if series.newest + 1000 < now:
+            ended = series.at(series.newest) is None
             daemon.series.add(Sample(series.name, series.labels, series.newest + 1000, None))
+            if not ended:
+                gaps[series] = series.newest
     for execution in daemon.state.recent(2000):
         daemon.recorder.observe_ended(execution, now)
-    await daemon.alerting.restore(now)
+    await daemon.alerting.restore(now, gaps)
     kept = await asyncio.wrap_future(storage.documents("daemon"))
     if blob := kept.get("counters"):
         daemon.counters.update(msgspec.json.decode(blob, type=dict[str, int]))

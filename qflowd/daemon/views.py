@@ -87,15 +87,14 @@ class Views:
 
     def health(self) -> dict[str, Any]:
         daemon = self.daemon
-        enabled = {rule.id for rule in daemon.alerting.rules().values() if rule.enabled}
         return health(
             now=daemon.clock(),
             started=daemon.started,
             version=__version__,
             instance=daemon.loaded.config.server.instance or socket.gethostname(),
             alerts=daemon.alerting.engine.active(),
-            rules_total=len(enabled),
-            rules_evaluated=len(enabled & daemon.alerting.evaluated),
+            rules_total=daemon.alerting.enabled,
+            rules_evaluated=daemon.alerting.enabled - daemon.alerting.engine.waiting,
             storage_problem=daemon.storage_problem,
             config_error="" if daemon.reload_ok else daemon.reload_error,
             newest_sample=daemon.last_sample,

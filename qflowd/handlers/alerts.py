@@ -171,5 +171,5 @@ class Acknowledge(Handler):
                 transition = engine.unacknowledge(alert_id, now)
         except AlertError as error:
             raise ProblemError(404 if "no " in str(error) else 409, str(error)) from None
-        await self.context.save_alerts([transition])
+        await self.context.save_alerts()
         self.answer(transition.alert)

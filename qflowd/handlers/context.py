@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from qflowd.alerts.engine import Engine
 from qflowd.config import Config
 from qflowd.hub import Hub
-from qflowd.model import Event, Rule, Transition
+from qflowd.model import Event, Rule
 from qflowd.series.store import SeriesStore
 from qflowd.state import State
 from qflowd.storage import Storage
@@ -37,7 +37,7 @@ class Context:
     store_rule: Callable[[Rule], Awaitable[None]]
     delete_rule: Callable[[str], Awaitable[None]]
     save: Callable[[], Awaitable[None]]
-    save_alerts: Callable[[Sequence[Transition]], Awaitable[None]]
+    save_alerts: Callable[[], Awaitable[None]]
     stats: Callable[[], dict[str, Any]]
     dashboard: Callable[[], dict[str, Any]]
     exposition: Callable[[], bytes]

@@ -224,9 +224,50 @@ class Alert(msgspec.Struct, rename="camel"):
 
 
 class Transition(msgspec.Struct, frozen=True):
-    """An alert changed its status at ``time``. ``notify`` is false where cooldown held the notification back."""
+    """An alert changed its status at ``time``. ``notify`` is false where the notification was held back: the decision of
+    the same time says why. ``before`` equals the status where a notification that was held goes out."""
 
     alert: Alert
     before: AlertStatus | None
     time: int
     notify: bool
+
+
+class Reason(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Why a notification was held back, or was sent all the same. ``stage`` names who decided: ``cooldown``, ``flapping``,
+    ``acknowledged``, ``untold``, or a gate's own name. ``until``: when it ends by itself, where that is known."""
+
+    stage: str
+    text: str
+    until: int | None = None
+
+
+class Input(msgspec.Struct, frozen=True, rename="camel"):
+    """A series that a condition reads, with its newest value at the time of the decision."""
+
+    name: str
+    labels: dict[str, str]
+    value: float | None
+
+
+class Decision(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """One entry of a rule's trace: what was seen, what followed, and why somebody was told or was not.
+
+    ``kind``: ``transition``, ``notification`` (a held one is sent, or held for another reason), ``evaluation`` (it failed, or
+    had no input), ``restart`` or ``reload``. ``notify`` is ``None`` where there was nothing to tell. ``id`` grows with time.
+    """
+
+    id: str
+    time: int
+    rule_id: str
+    kind: Literal["transition", "notification", "evaluation", "restart", "reload"]
+    text: str
+    alert_id: str | None = None
+    fingerprint: str | None = None
+    labels: dict[str, str] = {}
+    before: AlertStatus | None = None
+    after: AlertStatus | None = None
+    value: float | None = None
+    inputs: list[Input] = []
+    notify: bool | None = None
+    reasons: list[Reason] = []

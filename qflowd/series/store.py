@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from qflowd.model import Sample
+from qflowd.series.follow import Follower
 from qflowd.series.matcher import Matcher
 
 LATE = 60_000
 SWEEP = 60_000
 EMPTY = 0xFFFF
+SMALL = 32
+"""Series of one name up to which a selector looks at each; beyond, an index by the value of a label is made when asked for."""
 STALE = 0x8000
 """Added to a slot's milliseconds where the point is a staleness marker, so that a measured NaN stays a value."""
 
@@ -100,6 +103,21 @@ class SeriesStore:
         self._count = 0
         self._swept = 0
         self._fresh: dict[int, tuple[Series, list[int], list[float | None]]] = {}
+        self._followers: list[Follower] = []
+        self._index: dict[tuple[str, str], dict[str, list[Series]]] = {}
+
+    def follow(self) -> Follower:
+        """From here on told of every series that changes; each one is touched to begin with."""
+        follower = Follower()
+        for name, group in self._series.items():
+            follower.reshaped.add(name)
+            follower.touched.update(dict.fromkeys(group.values()))
+        self._followers.append(follower)
+        return follower
+
+    def unfollow(self, follower: Follower) -> None:
+        """Tell ``follower`` no more."""
+        self._followers = [one for one in self._followers if one is not follower]
 
     def __len__(self) -> int:
         return self._count
@@ -113,6 +131,7 @@ class SeriesStore:
             if self._count < self.limit:
                 found = self._series.setdefault(name, {})[key] = Series(name, dict(labels), self.seconds)
                 self._count += 1
+                self._reshaped(name)
         return found
 
     def _sweep(self, time: int) -> None:
@@ -124,6 +143,7 @@ class SeriesStore:
             for key in [key for key, one in group.items() if one.newest < time - self.seconds * 1000 and id(one) not in self._fresh]:
                 del group[key]
                 self._count -= 1
+                self._reshaped(name)
             if not group:
                 del self._series[name]
 
@@ -141,21 +161,55 @@ class SeriesStore:
             fresh = self._fresh[id(series)] = (series, [], [])
         fresh[1].append(sample.time)
         fresh[2].append(sample.value)
+        for follower in self._followers:
+            follower.touched[series] = None
         return True
+
+    def get(self, name: str, labels: Mapping[str, str]) -> Series | None:
+        """The one series of this name with exactly these labels."""
+        return self._series.get(name, {}).get(tuple(sorted(labels.items())))
 
     def select(self, name: str | None, matchers: Sequence[Matcher]) -> list[Series]:
         """The series called ``name`` (any, where ``None``) that all matchers match; ``__name__`` may be matched too."""
-        found: list[Series] = []
+        return list(self.scan(name, matchers)) if matchers or name is None else list(self._series.get(name, {}).values())
+
+    def scan(self, name: str | None, matchers: Sequence[Matcher]) -> Iterator[Series]:
+        """``select``, one after another. The store must not change meanwhile."""
         groups = self._series.items() if name is None else ((name, self._series.get(name, {})),)
         for own, group in groups:
-            for series in group.values():
+            candidates: Collection[Series] = group.values()
+            if len(group) > SMALL and name is not None:
+                equal = [one for one in matchers if one.op == "=" and one.value and one.name != "__name__"]
+                if equal:
+                    candidates = min((self._postings(own, one.name).get(one.value, ()) for one in equal), key=len)
+            for series in candidates:
                 if all(one.matches_value(own) if one.name == "__name__" else one.matches(series.labels) for one in matchers):
-                    found.append(series)
+                    yield series
+
+    def _postings(self, name: str, label: str) -> dict[str, list[Series]]:
+        """The series called ``name`` by their value of ``label``; kept until one of the name comes or goes."""
+        found = self._index.get((name, label))
+        if found is None:
+            found = self._index[name, label] = {}
+            for series in self._series[name].values():
+                if (value := series.labels.get(label)) is not None:
+                    found.setdefault(value, []).append(series)
         return found
 
-    def drain(self) -> list[tuple[str, dict[str, str], list[int], list[float | None]]]:
-        """The points added since the last drain: (name, labels, times, values) per series."""
-        fresh, self._fresh = self._fresh, {}
+    def _reshaped(self, name: str) -> None:
+        if self._index:
+            self._index = {key: postings for key, postings in self._index.items() if key[0] != name}
+        for follower in self._followers:
+            follower.reshaped.add(name)
+
+    def drain(self, names: Collection[str] | None = None) -> list[tuple[str, dict[str, str], list[int], list[float | None]]]:
+        """The points added since the last drain: (name, labels, times, values) per series; only of series with these ``names``,
+        where they are given."""
+        if names is None:
+            fresh, self._fresh = self._fresh, {}
+        else:
+            own = [id(one) for name in names for one in self._series.get(name, {}).values()]
+            fresh = {key: self._fresh.pop(key) for key in own if key in self._fresh}
         return [(series.name, series.labels, times, values) for series, times, values in fresh.values()]
 
     def load(self, name: str, labels: dict[str, str], times: Sequence[int], values: Sequence[float | None]) -> None:
@@ -166,3 +220,5 @@ class SeriesStore:
             return
         for time, value in zip(times, values, strict=True):
             series.put(time, None if value is not None and math.isnan(value) else value)
+        for follower in self._followers:
+            follower.touched[series] = None

@@ -70,7 +70,7 @@ def test_acknowledge() -> None:
     alert = run.engine.active()[0]
     one = run.engine.acknowledge(alert.id, "ann", "on it", run.now)
     assert (one.before, one.alert.status, one.alert.acknowledged_by, one.alert.comment, one.notify) == (
-        "firing", "acknowledged", "ann", "on it", False
+        "firing", "acknowledged", "ann", "on it", True
     )  # fmt: skip
     assert run.view()[0] == "acknowledged" and run(9, 9) == []
     with pytest.raises(AlertError, match="the alert is acknowledged, expected firing"):

@@ -1,0 +1,96 @@
+"""What is kept of a rule: its alerts with their timers. Times and durations are milliseconds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from qflowd.alerts.template import TemplateError, render
+from qflowd.model import Alert, Rule
+
+CONTACTS = 5_000
+"""Label sets of one rule whose notifications are remembered. Only a label made from a value can reach it."""
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class Life(msgspec.Struct, omit_defaults=True):
+    """An alert that is not resolved. ``series``: the labels that its condition gave; ``cleared_at``: since when the condition
+    no longer holds while ``keep_firing_for`` or a notification keeps it."""
+
+    alert: Alert
+    series: dict[str, str]
+    cleared_at: int | None = None
+
+
+class Contact(msgspec.Struct, omit_defaults=True):
+    """What was told of one label set, over all its alerts.
+
+    ``sent_at``: when its last firing went out. ``told``: the last that went out says that it fires. ``changes``: when it
+    last began to fire or was resolved, the oldest first. ``owed``: the resolved alert whose resolve is held back.
+    ``held``: the stages that hold its firing back, as they were last written to the trace.
+    """
+
+    sent_at: int | None = None
+    told: bool = False
+    changes: list[int] = []
+    flapping: bool = False
+    owed: Alert | None = None
+    held: str = ""
+
+
+class Kept(msgspec.Struct, omit_defaults=True):
+    """The state of one rule; by fingerprint. ``recorded``: the label sets that a recording rule wrote last."""
+
+    identity: str
+    lives: dict[str, Life] = {}
+    contacts: dict[str, Contact] = {}
+    recorded: list[dict[str, str]] = []
+
+    def empty(self) -> bool:
+        """Whether there is nothing to remember."""
+        return not (self.lives or self.contacts or self.recorded)
+
+
+def identity(rule: Rule) -> str:
+    """Equal while an alert of the rule may be kept: what it watches and its timers, not its texts."""
+    parts = (rule.condition, rule.for_, rule.keep_firing_for, rule.resolve_when, rule.no_data, rule.enabled, rule.record,
+             rule.query_offset)  # fmt: skip
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
+    """The name of a rule with one label set."""
+    return hashlib.sha256(repr((rule_id, sorted(labels.items()))).encode()).hexdigest()[:16]
+
+
+def ulid(time: int, randomness: bytes) -> str:
+    """26 characters of Crockford's base 32: 48 bits of time, 80 of randomness."""
+    number = (time & (1 << 48) - 1) << 80 | int.from_bytes(randomness[:10], "big")
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def filled(text: str, labels: Mapping[str, str], value: float | None) -> str:
+    """A template filled in; as Prometheus does, a text that cannot be says so in its place."""
+    try:
+        return render(text, labels, value)
+    except TemplateError as error:
+        return f"<error expanding template: {error}>"
+
+
+def labelled(rule: Rule, series: Mapping[str, str], value: float | None) -> dict[str, str]:
+    """The labels of an alert: those of the series, the rule's own, and ``alertname``; an empty one is none."""
+    found = {key: text for key, text in series.items() if key != "__name__"}
+    for key, text in rule.labels.items():
+        found[key] = filled(text, series, value)
+    found["alertname"] = rule.name
+    return {key: text for key, text in found.items() if text}
+
+
+def dress(rule: Rule, life: Life) -> None:
+    """Put the rule's texts on an alert."""
+    alert = life.alert
+    alert.name, alert.severity, alert.condition = rule.name, rule.severity, rule.condition
+    alert.labels = labelled(rule, life.series, alert.value)
+    alert.annotations = {key: filled(text, life.series, alert.value) for key, text in rule.annotations.items()}
