@@ -24,7 +24,7 @@ class Wire(Protocol):
 
     deflate: bool
 
-    def send(self, wire: bytes) -> asyncio.Future[None]: ...
+    def send(self, wire: bytes) -> asyncio.Future[None] | None: ...
     def close(self, code: int | None = None, reason: str | None = None) -> None: ...
     def abort(self) -> None: ...
 
@@ -44,9 +44,19 @@ class Subscription:
         self.position = stream.seq
         self.reading = False
 
+    def wait(self, now: int) -> int:
+        """Milliseconds until the next state is due; 0 begins the next interval."""
+        left = min(self.due - now, self.interval)
+        # What comes a little early is not held back for a whole round: publisher and interval tick alike.
+        if left > min(200, self.interval // 10):
+            return left
+        on_beat = abs(left) <= self.interval // 2 and self.due
+        self.due = (self.due if on_beat else now) + self.interval
+        return 0
+
     def read_snapshot(self, now: int) -> None:
         """Begin with the present snapshot."""
-        self.pages = self.stream.pages(self.stream.snapshot(now), self.filter, self.stream.seq, now)
+        self.pages = self.stream.pages(self.filter, now)
         self.position = self.stream.seq
         self.reading = True
 
@@ -66,7 +76,7 @@ class Subscription:
             raise LookupError(self.stream.name)
         for message in self.stream.after(self.position):
             self.position = message.seq
-            frame = self.stream.encode(message, self.filter)
+            frame = self.stream.frame(message, self.filter)
             if frame is not None:
                 return frame
         self.reading = False
@@ -93,6 +103,8 @@ class Client:
         self.sent_bytes = 0
         self.conflated = 0
         self.closing = False
+        self.blocked_at: float | None = None
+        """Since when the socket has not taken what it was given; seconds of the loop's clock."""
         self._queue: deque[bytes] = deque()
         self._states: dict[str, Frame] = {}
         self._ping: bytes | None = None
@@ -107,11 +119,20 @@ class Client:
         """Bytes that count against the bound."""
         return self._queued + self._in_flight
 
+    def behind(self) -> int:
+        """Milliseconds for which the socket has not taken what it was given; 0 where it takes everything."""
+        return 0 if self.blocked_at is None else int((asyncio.get_running_loop().time() - self.blocked_at) * 1000)
+
     def send(self, frame: Frame) -> None:
         """Queue a message that must arrive; over the bound the client is closed with 4008."""
         if self.closing:
             return
         wire = frame.wire(self.wire.deflate)
+        if self._again is None and not self._in_flight:
+            # Nothing waits: what ``pump`` had to write is written.
+            self.sent += 1
+            self._write(wire)
+            return
         if self.buffered and self.buffered + len(wire) > self.limit:
             self.slow()
             return
@@ -123,10 +144,13 @@ class Client:
         """Hand over the newest state of a stream; one that still waits is replaced."""
         if self.closing:
             return
+        if self._again is None and not self._in_flight:
+            self.sent += 1
+            self._write(frame.wire(self.wire.deflate))
+            return
         if self._states.pop(stream, None) is not None:
             self.conflated += 1
         self._states[stream] = frame
-        self.pump()
 
     def forget(self, stream: str) -> None:
         """End a subscription."""
@@ -190,28 +214,37 @@ class Client:
                     last, self._last = self._last, None
                     self.close(*last)
                 return
-            try:
-                written = self.wire.send(batch)
-            except ConnectionError:
-                self.gone()
-                return
             turn += len(batch)
-            self.sent_bytes += len(batch)
-            if not written.done():
-                self._in_flight = len(batch)
-                written.add_done_callback(self._flushed)
-                return
-            if written.cancelled() or written.exception() is not None:
-                self.gone()
+            if not self._write(batch):
                 return
         self._again = asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _write(self, batch: bytes) -> bool:
+        """Hand bytes to the socket; false where it did not take all of them, or is gone."""
+        try:
+            written = self.wire.send(batch)
+        except ConnectionError:
+            self.gone()
+            return False
+        self.sent_bytes += len(batch)
+        if written is None:
+            return True
+        if written.done():
+            if written.cancelled() or written.exception() is not None:
+                self.gone()
+                return False
+            return True
+        self._in_flight = len(batch)
+        self.blocked_at = asyncio.get_running_loop().time()
+        written.add_done_callback(self._flushed)
+        return False
 
     def _next_turn(self) -> None:
         self._again = None
         self.pump()
 
     def _flushed(self, written: asyncio.Future[None]) -> None:
-        self._in_flight = 0
+        self._in_flight, self.blocked_at = 0, None
         if written.cancelled() or written.exception() is not None:
             self.gone()
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,11 +13,15 @@ from qflowd.hub.filters import FilterError, Filters
 from qflowd.hub.frames import Frame, reply, to_json
 from qflowd.hub.requests import Subscribe, invalid
 from qflowd.hub.settings import HubSettings
+from qflowd.hub.slices import Slices
 from qflowd.hub.stream import Message, Stream, StreamView
 
 BATCH_SECONDS = 0.05
 FLUSH_ITEMS = 500
 DASHBOARD_FRESH_MS = 250
+PAUSE = 16
+"""Clients served before a slice may end."""
+
 CLOSE_REASON_BYTES = 123
 HEARTBEAT_TIMEOUT = (1001, "Heartbeat timeout")
 
@@ -67,6 +71,7 @@ class Hub:
         self._past = {"sent": 0, "bytes": 0, "conflated": 0}
         self._slow = 0
         self._empty: asyncio.Event | None = None
+        self._slices = Slices()
 
     # Publishing
 
@@ -115,31 +120,37 @@ class Hub:
     def _publish(self, stream: Stream, data: Any, type: str, now: int) -> None:
         if stream.state:
             stream.publish(data, type, now)
-            self._send_states([stream], now)
+            self._slices.add(self._send_states([stream], now))
             return
         for message in stream.publish(data, type, now):
-            self._broadcast(stream, message)
+            self._slices.add(self._broadcast(stream, message))
 
-    def _broadcast(self, stream: Stream, message: Message) -> None:
+    def _broadcast(self, stream: Stream, message: Message) -> Iterator[None]:
+        """Send ``message`` to all who were there when it was published; a pause after some clients each.
+
+        Who reads the past comes to it there, and who subscribed meanwhile has it in the snapshot: both are ahead or reading.
+        """
+        name, seq = stream.name, message.seq
         frames: dict[object, Frame | None] = {}
-        for client in list(self._clients.values()):
-            subscription = client.subscriptions.get(stream.name)
-            if subscription is None or subscription.reading:
-                continue
-            subscription.position = message.seq
-            frame = self._frame(stream, message, subscription, frames)
-            if frame is not None:
-                client.send(frame)
+        for number, client in enumerate(list(self._clients.values()), 1):
+            subscription = client.subscriptions.get(name)
+            if subscription is not None and not subscription.reading and subscription.position < seq:
+                subscription.position = seq
+                frame = self._frame(stream, message, subscription, frames)
+                if frame is not None:
+                    client.send(frame)
+            if not number % PAUSE:
+                yield
         message.settle()
 
     @staticmethod
     def _frame(stream: Stream, message: Message, subscription: Subscription, frames: dict[object, Frame | None]) -> Frame | None:
         key = subscription.filter.key
         if key not in frames:
-            frames[key] = stream.encode(message, subscription.filter)
+            frames[key] = stream.frame(message, subscription.filter)
         return frames[key]
 
-    def _send_states(self, streams: Iterable[Stream], now: int) -> None:
+    def _send_states(self, streams: Iterable[Stream], now: int) -> Iterator[None]:
         """Send the newest of each state stream to those whose interval is over; wake up again for the others."""
         wake: int | None = None
         for stream in streams:
@@ -147,27 +158,26 @@ class Hub:
                 continue
             message = stream.history[-1]
             frames: dict[object, Frame | None] = {}
-            for client in list(self._clients.values()):
+            for number, client in enumerate(list(self._clients.values()), 1):
+                if not number % PAUSE:
+                    yield
                 subscription = client.subscriptions.get(stream.name)
                 if subscription is None or subscription.reading or subscription.position >= message.seq:
                     continue
-                # What comes a little early is not held back for a whole round: publisher and interval tick alike.
-                left = min(subscription.due - now, subscription.interval)
-                if left > min(200, subscription.interval // 10):
+                left = subscription.wait(now)
+                if left:
                     wake = left if wake is None else min(wake, left)
                     continue
-                on_beat = abs(left) <= subscription.interval // 2 and subscription.due
-                subscription.due = (subscription.due if on_beat else now) + subscription.interval
                 subscription.position = message.seq
                 frame = self._frame(stream, message, subscription, frames)
                 if frame is not None:
                     client.send_state(stream.name, frame)
-        if wake is not None and self._due_timer is None:
+        if wake is not None and self._due_timer is None and not self.closed:
             self._due_timer = asyncio.get_running_loop().call_later(wake / 1000, self._on_due)
 
     def _on_due(self) -> None:
         self._due_timer = None
-        self._send_states([stream for stream in self.streams.values() if stream.state], self.clock())
+        self._slices.add(self._send_states([stream for stream in self.streams.values() if stream.state], self.clock()))
 
     # Subscriptions
 
@@ -219,7 +229,7 @@ class Hub:
     def positions(self, client: Client) -> dict[str, Any]:
         """Where the client is in each stream; a snapshot it has not read to its end is no position."""
         return {
-            name: {"epoch": one.stream.epoch, "seq": one.position if one.reading else one.stream.seq}
+            name: {"epoch": one.stream.epoch, "seq": one.position if one.reading or self._slices.busy else one.stream.seq}
             for name, one in client.subscriptions.items()
             if one.pages is None
         }
@@ -287,22 +297,27 @@ class Hub:
         interval = self.settings.heartbeat_interval
         # After a halted machine or a set clock nobody could have answered in time: their time starts anew.
         jumped = not 0 <= now - before <= max(interval, 5_000)
-        for client in list(self._clients.values()):
-            if jumped:
-                client.seen = client.pinged = now
-            if client.closing:
-                continue
-            if now - client.seen >= 2 * interval:
-                client.close(*HEARTBEAT_TIMEOUT)
-            elif now - client.pinged >= interval:
-                client.ping(now)
+        self._slices.add(self._beat(now, interval, jumped))
         for stream in self.streams.values():
             stream.trim(now)
-        self._send_states([stream for stream in self.streams.values() if stream.state], now)
+        self._slices.add(self._send_states([stream for stream in self.streams.values() if stream.state], now))
         sent, at = self._total("sent"), self._counts[1]
         if now > at:
             self._rate = max(0.0, (sent - self._counts[0]) * 1000 / (now - at)) if at else 0.0
             self._counts = (sent, now)
+
+    def _beat(self, now: int, interval: int, jumped: bool) -> Iterator[None]:
+        """Ping those whose turn it is, close those that have said nothing for two intervals."""
+        for number, client in enumerate(list(self._clients.values()), 1):
+            if jumped:
+                client.seen = client.pinged = now
+            if not client.closing:
+                if now - client.seen >= 2 * interval:
+                    client.close(*HEARTBEAT_TIMEOUT)
+                elif now - client.pinged >= interval:
+                    client.ping(now)
+            if not number % PAUSE:
+                yield
 
     def configure(self, settings: HubSettings) -> None:
         """Take other settings; those of compression and message size hold for connections made from here on."""
@@ -321,11 +336,17 @@ class Hub:
         if self._due_timer is not None:
             self._due_timer.cancel()
             self._due_timer = None
-        for client in list(self._clients.values()):
-            # Spread out, so that not all come back in the same moment.
-            after = 1_000 + int(4_000 * self._chance())
-            data = {"reason": reason, "reconnectAfterMs": after}
-            client.finish(reply("going_away", data, self.clock()), 1001, closing)
+        self._slices.add(self._part(reason, closing))
+
+    def _part(self, reason: str, closing: str) -> Iterator[None]:
+        clients = list(self._clients.values())
+        # Spread out, so that not all come back in the same moment: at most some 500 a second.
+        spread = max(4_000, 2 * len(clients))
+        for number, client in enumerate(clients, 1):
+            after = 1_000 + int(spread * self._chance())
+            client.finish(reply("going_away", {"reason": reason, "reconnectAfterMs": after}, self.clock()), 1001, closing)
+            if not number % PAUSE:
+                yield
 
     async def drained(self, seconds: float) -> bool:
         """Wait until all clients are gone; those that are still there after ``seconds`` are cut off (``False``)."""
@@ -361,6 +382,7 @@ class Hub:
                 "messagesSent": one.sent,
                 "bytesSent": one.sent_bytes,
                 "bufferedBytes": one.buffered,
+                "behindMs": one.behind(),
                 "conflated": one.conflated,
                 "compression": one.wire.deflate,
             }

@@ -18,6 +18,12 @@ KEEP_BYTES = 16 * 1024 * 1024
 PAGE_BYTES = 64 * 1024
 ENVELOPE_BYTES = 512
 SNAPSHOT_FRESH_MS = 1_000
+SHARED_FRAMES = 64
+"""Frames kept for those who read the same past with equal filters, as after a restart of the network."""
+
+SHARED_SNAPSHOTS = 64
+"""Filters for which the pages of a snapshot are kept."""
+
 MESSAGE_OVERHEAD = 400
 """Roughly what Python adds to a message's bytes when it is kept."""
 
@@ -103,6 +109,25 @@ class Message:
         return [Item(msgspec.json.decode(raw), self._keys, bytes(raw)) for raw in raws]
 
 
+class Pages:
+    """Frames that are made when the first reader comes to them; the others read the same ones."""
+
+    def __init__(self, made: Iterator[Frame]) -> None:
+        self._made = made
+        self._frames: list[Frame] = []
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        while True:
+            if index == len(self._frames):
+                frame = next(self._made, None)
+                if frame is None:
+                    return
+                self._frames.append(frame)
+            yield self._frames[index]
+            index += 1
+
+
 class Stream:
     """Numbers what is published and keeps it for those who come back.
 
@@ -124,6 +149,8 @@ class Stream:
         self._tail = b',"stream":' + to_json(name) + b',"epoch":' + to_json(epoch) + b',"seq":'
         self._snapshot: list[Item] = []
         self._snapshot_of = (-1, 0)
+        self._pages: dict[object, Pages] = {}
+        self._frames: dict[object, Frame | None] = {}
 
     def publish(self, data: Any, type: str, now: int) -> list[Message]:
         """Number and keep ``data``: one object, or a list of items (bare, or as ``{items: [...]}``).
@@ -175,8 +202,18 @@ class Stream:
             return iter([self.history[i] for i in range(-back, 0)])
         return islice(self.history, len(self.history) - back, None)
 
-    def encode(self, message: Message, wanted: Filter) -> Frame | None:
-        """The message as ``wanted`` lets it through; ``None`` where nothing is left of it."""
+    def frame(self, message: Message, wanted: Filter) -> Frame | None:
+        """The message as ``wanted`` lets it through, made once for equal filters; ``None`` where nothing is left of it."""
+        key = (message.seq, wanted.key)
+        if key in self._frames:
+            return self._frames[key]
+        frame = self._encode(message, wanted)
+        self._frames[key] = frame
+        if len(self._frames) > SHARED_FRAMES:
+            del self._frames[next(iter(self._frames))]
+        return frame
+
+    def _encode(self, message: Message, wanted: Filter) -> Frame | None:
         json = message.json
         if wanted.key:
             items = message.items()
@@ -197,10 +234,23 @@ class Stream:
         if seq != self.seq or not 0 <= now - taken < SNAPSHOT_FRESH_MS:
             self._snapshot = [Item(value, self._keys) for value in self.view.snapshot()]
             self._snapshot_of = (self.seq, now)
+            self._pages = {}
         return self._snapshot
 
-    def pages(self, items: list[Item], wanted: Filter, seq: int, now: int) -> Iterator[Frame]:
-        """Snapshot messages of at most 64 KiB (one item alone may be larger); the last, and only it, has ``more: false``."""
+    def pages(self, wanted: Filter, now: int) -> Iterator[Frame]:
+        """The snapshot in messages of at most 64 KiB (one item alone may be larger); the last, and only it, has ``more: false``.
+
+        Made once for all who ask with equal filters while the snapshot is fresh.
+        """
+        items = self.snapshot(now)
+        found = self._pages.get(wanted.key)
+        if found is None:
+            found = Pages(self._paged(items, wanted, self.seq, now))
+            if len(self._pages) < SHARED_SNAPSHOTS:
+                self._pages[wanted.key] = found
+        return iter(found)
+
+    def _paged(self, items: list[Item], wanted: Filter, seq: int, now: int) -> Iterator[Frame]:
         if wanted.key:
             items = [item for item in items if wanted.passes(item.fields)]
         if self._page_key is None:

@@ -90,12 +90,28 @@ class Protocol(WebSocketProtocol13):
         """Nothing is kept between messages in either direction, so there is nothing to create."""
         self.deflate = True
 
-    def send(self, wire: bytes) -> asyncio.Future[None]:
-        """Write ready frames; done when the kernel has them. Raises ConnectionError when the connection is gone."""
+    def send(self, wire: bytes) -> asyncio.Future[None] | None:
+        """Write ready frames: ``None`` when the kernel took all of them at once, else a future that is done when it has.
+
+        While Tornado's own buffer is empty the bytes go straight to the socket, for about what the system call costs; going through
+        IOStream costs 11 to 17 µs more. What the kernel does not take waits there. Raises ConnectionError when the connection is gone.
+        """
+        stream = self.stream
         if self.is_closing():
             raise ConnectionError
+        taken = 0
+        if not stream.writing() and not isinstance(stream, SSLIOStream):
+            try:
+                taken = stream.socket.send(wire)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                stream.close(exc_info=error)
+                raise ConnectionError from error
+            if taken == len(wire):
+                return None
         try:
-            return self.stream.write(wire)
+            return stream.write(memoryview(wire)[taken:] if taken else wire)
         except StreamClosedError:
             raise ConnectionError from None
 

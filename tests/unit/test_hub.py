@@ -624,3 +624,76 @@ def test_a_reader_that_falls_out_of_the_history_learns_of_the_gap():
         assert wire.closed == (4008, "slow consumer")
 
     run(body)
+
+
+class OpenWire:
+    """A socket that takes everything at once."""
+
+    deflate = False
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def send(self, wire: bytes) -> None:
+        self.written.append(wire)
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        pass
+
+    abort = close
+
+
+def test_a_sweep_in_slices_gives_everyone_each_message_once_and_in_order():
+    async def body() -> None:
+        place = House()
+        place.hub._slices._seconds = 0.0
+        wires = [OpenWire() for _ in range(100)]
+        clients = [Client(str(n), wire, 100_000, place.hub.filters(), 0, place.hub.count_slow) for n, wire in enumerate(wires)]
+        for one in clients:
+            place.hub.add(one)
+            place.hub.subscribe(one, Subscribe(["flow_executions"], None, {}, {}))
+        started = [len(wire.written) for wire in wires]
+        place.changes(1)
+        place.changes(2)
+        # Not all have it: a position must not promise what was not written.
+        assert place.hub.positions(clients[0])["flow_executions"]["seq"] == 1
+        assert place.hub.positions(clients[99])["flow_executions"]["seq"] == 0
+        late = OpenWire()
+        joined = Client("late", late, 100_000, place.hub.filters(), 0, place.hub.count_slow)
+        place.hub.add(joined)
+        place.hub.subscribe(joined, Subscribe(["flow_executions"], None, {}, {"flow_executions": ("e1", 0)}))
+        while place.hub._slices.busy:
+            await asyncio.sleep(0)
+        for wire, before in [*zip(wires, started, strict=True), (late, 1)]:
+            assert [json.loads(one[one.index(b"{"):])["seq"] for one in wire.written[before:] for one in split(one)] == [1, 2]
+
+    run(body)
+
+
+def split(wire: bytes) -> list[bytes]:
+    """The frames (of less than 64 KiB, not masked) in ``wire``."""
+    found = []
+    while wire:
+        size, head = wire[1], 2
+        if size == 126:
+            size, head = struct.unpack("!H", wire[2:4])[0], 4
+        found.append(wire[: head + size])
+        wire = wire[head + size :]
+    return found
+
+
+def test_equal_filters_share_what_is_made_for_the_past_too():
+    async def body() -> None:
+        place = House()
+        stream = place.hub.streams["flow_executions"]
+        place.views["flow_executions"].rows = [{"executionId": "1", "flowId": "f"}]
+        place.changes(1)
+        one, two = Filters({"flow_executions": tuple(FLOW_FIELDS)}), Filters({"flow_executions": tuple(FLOW_FIELDS)})
+        for filters in (one, two):
+            filters.merge({"flowId": "f"})
+        a, b = one.of("flow_executions"), two.of("flow_executions")
+        message = stream.history[-1]
+        assert stream.frame(message, a) is stream.frame(message, b)
+        assert [*stream.pages(a, place.now)] == [*stream.pages(b, place.now)] and next(stream.pages(a, place.now)) is next(stream.pages(b, place.now))
+
+    run(body)
