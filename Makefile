@@ -36,8 +36,10 @@ build: $(VENV)/.tested qflowd/static/index.html  ## Leave dist/qflowd-*.whl with
 	rm -rf build dist
 	$(BIN)/python -m build --wheel
 
-bench: $(VENV)/.tested  ## Run the benchmarks and print their tables
+bench: $(VENV)/.benched  ## Run the benchmarks and print their tables
 	@for f in benchmarks/[a-z]*.py; do echo "==> $$f"; $(BIN)/python $$f || exit 1; done
+	@echo "==> benchmarks/fanout"
+	@$(BIN)/python -m benchmarks.fanout $(FANOUT)
 
 clean:  ## Remove everything that was built or installed here
 	rm -rf build dist *.egg-info $(VENV) web/node_modules qflowd/static .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -57,6 +59,11 @@ $(VENV)/.tested: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo "==> Python dependencies with those of the tests"
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.benched: $(VENV)/.tested
+	@echo "==> the servers that the benchmarks compare with"
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[bench]'
+	@touch $@
 
 web/node_modules/.installed: web/package-lock.json
 	@echo "==> JavaScript dependencies"
