@@ -36,22 +36,22 @@ def deflate(payload: bytes) -> bytes:
 class Frame:
     """A text message in both its forms; each is made at most once."""
 
-    __slots__ = ("_deflated", "_plain", "text")
+    __slots__ = ("deflated", "plain", "text")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-        self._plain: bytes | None = None
-        self._deflated: bytes | None = None
+        self.plain: bytes | None = None
+        self.deflated: bytes | None = None
 
     def wire(self, deflated: bool) -> bytes:
         """The bytes for a socket that agreed on compression, or for one that did not."""
         if deflated and len(self.text) >= WORTH_DEFLATING:
-            if self._deflated is None:
-                self._deflated = encode_frame(TEXT, deflate(self.text), deflated=True)
-            return self._deflated
-        if self._plain is None:
-            self._plain = encode_frame(TEXT, self.text)
-        return self._plain
+            if self.deflated is None:
+                self.deflated = encode_frame(TEXT, deflate(self.text), deflated=True)
+            return self.deflated
+        if self.plain is None:
+            self.plain = encode_frame(TEXT, self.text)
+        return self.plain
 
 
 def reply(type: str, data: object, timestamp: int) -> Frame:

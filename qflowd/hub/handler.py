@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.websocket import WebSocketHandler
 
 from qflowd.hub.client import Client
@@ -16,6 +16,8 @@ from qflowd.hub.hub import Hub, Identity
 from qflowd.hub.limits import Bucket
 from qflowd.hub.requests import RequestError, decode, parse_filters, parse_streams, parse_subscribe
 from qflowd.hub.tornado_protocol import Protocol
+
+NO_HEADERS = HTTPHeaders()
 
 
 class SocketHandler(WebSocketHandler):
@@ -64,17 +66,26 @@ class SocketHandler(WebSocketHandler):
         client = Client(secrets.token_hex(12), wire, hub.settings.client_buffer, hub.filters(), now, hub.count_slow)
         client.address = self.request.remote_ip or ""
         self.client = client
+        wire.pong, wire.ended = client.pong, client.gone
+        if (unflushed := wire.unflushed()) is not None:
+            client.hold(unflushed)
         self._bucket = Bucket(hub.settings.message_rate, hub.settings.message_burst, now)
         hub.add(client)
         if hub.authenticate is None:
             self._enter(("anonymous", hub.anonymous_roles))
+            self._forget_request()
             return
         identity = self._identify(self.request) if self._identify is not None else None
+        self._forget_request()
         if identity is not None:
             self._enter(identity)
             return
         seconds = hub.settings.login_timeout / 1000
         self._login_timer = asyncio.get_running_loop().call_later(seconds, client.close, 4001, "unauthenticated")
+
+    def _forget_request(self) -> None:
+        """Let go of the handshake's headers: with thousands of viewers they are some megabytes that nobody reads again."""
+        self.request.headers = self._headers = NO_HEADERS
 
     def _enter(self, identity: Identity) -> None:
         assert self.client is not None

@@ -132,11 +132,14 @@ class Hub:
         """
         name, seq = stream.name, message.seq
         frames: dict[object, Frame | None] = {}
+        wanted, frame = None, None
         for number, client in enumerate(list(self._clients.values()), 1):
             subscription = client.subscriptions.get(name)
             if subscription is not None and not subscription.reading and subscription.position < seq:
                 subscription.position = seq
-                frame = self._frame(stream, message, subscription, frames)
+                if subscription.filter is not wanted:
+                    wanted = subscription.filter
+                    frame = self._frame(stream, message, subscription, frames)
                 if frame is not None:
                     client.send(frame)
             if not number % PAUSE:

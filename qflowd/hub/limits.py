@@ -6,6 +6,8 @@ from __future__ import annotations
 class Bucket:
     """A token bucket that goes into debt: refused messages cost too, and who is far in debt is cut off."""
 
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
     def __init__(self, rate: int, burst: int, now: int) -> None:
         """``rate`` messages a second, ``burst`` at once; ``now`` in ms."""
         self._rate = rate / 1000

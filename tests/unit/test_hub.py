@@ -572,6 +572,12 @@ class StuckWire:
         self.waiting: asyncio.Future[None] | None = None
         self.closed: tuple[int | None, str | None] | None = None
 
+    def direct(self) -> None:
+        return None
+
+    def lost(self, error: OSError) -> None:
+        raise error
+
     def send(self, wire: bytes) -> asyncio.Future[None]:
         assert self.waiting is None or self.waiting.done(), "written to while the last write is not flushed"
         self.written.append(wire)
@@ -634,8 +640,14 @@ class OpenWire:
     def __init__(self) -> None:
         self.written: list[bytes] = []
 
-    def send(self, wire: bytes) -> None:
-        self.written.append(wire)
+    def direct(self) -> Callable[[bytes], int]:
+        return lambda wire: self.written.append(wire) or len(wire)
+
+    def send(self, wire: bytes) -> asyncio.Future[None]:
+        raise AssertionError("nothing waits")
+
+    def lost(self, error: OSError) -> None:
+        raise error
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         pass
