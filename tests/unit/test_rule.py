@@ -41,8 +41,8 @@ def parse(source: RuleSource = API, channels: tuple[str, ...] = (), **more: Any)
      ("labels", {"alertname": "x"}, "labels.alertname", LABEL), ("labels", {"a": True}, "labels.a", "expected a text"),
      ("labels", {"a": None}, "labels.a", "expected a text"), ("labels", {"a": "x" * 10_001}, "labels.a", "expected a text"),
      ("annotations", {"s": "{{ $labels.a"}, "annotations.s", "a {{ is not closed by }}"),
-     ("annotations", {"s": "{{ $value | toUpper }}"}, "annotations.s", "the function 'toUpper' is not supported"),
-     ("annotations", {"s": "{{ if $value }}"}, "annotations.s", "is not supported: use $labels.NAME or $value"),
+     ("annotations", {"s": "{{ $value | launch }}"}, "annotations.s", "launch"),
+     ("annotations", {"s": "{{ if $value }}"}, "annotations.s", "line 1, column 4: {{ if }} has no {{ end }}"),
      ("escalate", [], "escalate", "escalation is not supported"), ("sevrity", "low", "sevrity", "did you mean severity?"),
      ("zzz", 1, "zzz", "unknown key; expected one of id, name"), (7, 1, "7", "unknown key")],
 )  # fmt: skip
@@ -105,17 +105,22 @@ def test_channels() -> None:
      ("{{ $value | humanizeDuration }}", 0.0, "0s"), ("{{ $value | humanizeDuration }}", 0.0123, "12.3ms"),
      ("{{ $value | humanizeDuration }}", 59.9, "59.9s"), ("{{ $value | humanizeDuration }}", 61.0, "1m 1s"),
      ("{{ $value | humanizeDuration }}", 3661.0, "1h 1m 1s"), ("{{ $value | humanizeDuration }}", -90061.0, "-1d 1h 1m 1s"),
-     ("{{ $value | humanizeDuration }}", math.inf, "+Infs"),
-     ("{{- $labels.n | humanize -}}", 1.0, "2k"), ("{{ $labels.h | humanize }}!", 1.0, "web!"), ('{{ index $labels "h" }}', 1.0, "web"),
+     ("{{ $value | humanizeDuration }}", math.inf, "+Inf"),
+     ("{{- $labels.n | humanize -}}", 1.0, "2k"), ("{{ $labels.h | humanize }}!", 1.0, "<error expanding template: line 1, column 16: parsing 'web' as a number: invalid syntax>"),
+     ("{{ if gt $value 5.0 }}over{{ else if eq $value 5.0 }}at{{ else }}under{{ end }}", 5.0, "at"),
+     ("{{ range $name, $text := $labels }}{{ $name }}={{ $text }};{{ end }}", 1.0, "h=web;n=2000;"),
+     ("{{ with $x := $labels.h }}{{ $x | toUpper }}{{ end }}", 1.0, "WEB"), ('{{ printf "%.2f|%5.1f|%s" $value $value $labels.h }}', 2.5, "2.50|  2.5|web"),
+     ("a {{- /* said of no one */ -}} b", 1.0, "ab"), ("{{ $value | humanize1024 }}", 2048.0, "2ki"), ('{{ reReplaceAll "(w)e" "$1-" $labels.h }}', 1.0, "w-b"),
+     ('{{ printf "%d" $value }}', 1.0, "%!d(float64=1)"), ('{{ index $labels "h" }}', 1.0, "web"),
      ("{{ $labels.none }}", 1.0, ""), ("plain } text", 1.0, "plain } text")],
 )  # fmt: skip
 def test_templates(text: str, value: float | None, expected: str) -> None:
     assert render(text, {"h": "web", "n": "2000"}, value) == expected
 
 
-@pytest.mark.parametrize("text", ["{{ range $x }}", "{{ printf \"%d\" $value }}", "{{ $value | humanize | humanize }}", "{{ }}", "{{ $value"])
+@pytest.mark.parametrize("text", ["{{ range $x }}", "{{ launch $value }}", "{{ if }}x{{ end }}", "{{ }}", "{{ $value", "{{ if $value }}x"])
 def test_templates_refuse(text: str) -> None:
-    with pytest.raises(TemplateError, match="not"):
+    with pytest.raises(TemplateError, match="line 1, column"):
         template(text)
 
 
