@@ -271,3 +271,19 @@ class Decision(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     inputs: list[Input] = []
     notify: bool | None = None
     reasons: list[Reason] = []
+
+
+class FlowPlan(msgspec.Struct, frozen=True, rename="camel"):
+    """What is expected of the flows whose id is, or matches, ``flow``.
+
+    ``schedule`` is a cron expression or ``learned``; ``timezone`` its zone or ``local``; ``grace`` how late a start may be.
+    ``max_duration`` may be ``learned`` too. ``None`` where nothing is expected.
+    """
+
+    flow: str
+    schedule: str | None
+    timezone: str
+    grace: int
+    max_duration: int | Literal["learned"] | None
+    max_step_duration: int | None
+    source: RuleSource

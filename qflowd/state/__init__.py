@@ -271,6 +271,26 @@ class State:
         record = self._records.get(execution_id)
         return [] if record is None else record.step_views()
 
+    def running_longest(self, execution_id: str, known: str = "") -> tuple[str, int] | None:
+        """The running step that was dispatched first, and when; ``known``, where it still runs, without a search.
+
+        A step that is told late and began before ``known`` is found when ``known`` has ended.
+        """
+        record = self._records.get(execution_id)
+        if record is None:
+            return None
+        held = record.steps.get(known)
+        if held is not None and held.begun is not None and held.status() == "running":
+            return known, held.begun[0][0]
+        running = ((one.begun[0][0], name) for name, one in record.steps.items() if one.begun is not None and one.status() == "running")
+        found = min(running, default=None)
+        return None if found is None else (found[1], found[0])
+
+    def heard(self, execution_id: str) -> int:
+        """The time of the newest event of an execution; 0 where it is not held."""
+        record = self._records.get(execution_id)
+        return 0 if record is None else record.last
+
     def validations(self, execution_id: str) -> list[ValidationRun]:
         """By time, then by id."""
         record = self._records.get(execution_id)
