@@ -12,6 +12,7 @@ HELP: dict[str, tuple[str, str]] = {
     "messages_sent_total": ("counter", "WebSocket messages sent."),
     "sent_bytes_total": ("counter", "Payload bytes of the messages sent."),
     "messages_conflated_total": ("counter", "State messages replaced by a newer one for a slow client."),
+    "clients_behind": ("gauge", "Clients whose socket has taken nothing for two seconds."),
     "slow_consumers_closed_total": ("counter", "Clients closed because they read too slowly."),
     "queue_bytes": ("gauge", "Bytes that wait for slow clients."),
     "events_total": ("counter", "Events by outcome."),

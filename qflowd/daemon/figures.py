@@ -26,6 +26,8 @@ def metrics(daemon: Daemon) -> bytes:
         ("sent_bytes_total", {}, hub["bytesSent"]),
         ("messages_conflated_total", {}, hub["conflated"]),
         ("slow_consumers_closed_total", {}, hub["slowConsumers"]),
+        ("clients_behind", {}, hub["behind"]),
+        ("queue_bytes", {}, hub["queueBytes"]),
         ("executions_active", {}, len(daemon.state.active())),
         ("journal_commits_total", {}, journal["commits"]),
         ("journal_commit_seconds_total", {}, journal["commitSeconds"]),

@@ -23,6 +23,9 @@ PAUSE = 16
 """Clients served before a slice may end."""
 
 CLOSE_REASON_BYTES = 123
+BEHIND_MS = 2_000
+"""A client whose socket has taken nothing for so long counts as behind."""
+
 HEARTBEAT_TIMEOUT = (1001, "Heartbeat timeout")
 
 Identity = tuple[str, Sequence[str]]
@@ -404,4 +407,6 @@ class Hub:
             "subscriptions": len(subscriptions),
             "conflated": self._total("conflated"),
             "slowConsumers": self._slow,
+            "behind": sum(one.behind() >= BEHIND_MS for one in self._clients.values() if one.blocked_at is not None),
+            "queueBytes": sum(one.buffered for one in self._clients.values() if one.blocked_at is not None),
         }

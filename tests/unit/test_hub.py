@@ -607,7 +607,9 @@ def test_states_are_conflated_for_a_slow_client():
             place.now += 1_000
             place.hub.publish("performance_metrics", {"cpu": n})
         sent = len(wire.written)
-        assert wire.waiting is not None
+        assert wire.waiting is not None and client.blocked_at is not None
+        client.blocked_at -= 3
+        assert place.hub.stats()["behind"] == 1 and place.hub.stats()["queueBytes"] > 0 and place.hub.clients()[0]["behindMs"] >= 3_000
         wire.waiting.set_result(None)
         await asyncio.sleep(0)
         later = b"".join(wire.written[sent:])
