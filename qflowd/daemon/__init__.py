@@ -318,7 +318,8 @@ class Daemon:
         self.background(self.save(points=True))
         self.background(self.alerting.keep())
         firing = sum(alert.status == "firing" for alert in self.alerting.engine.active())
-        self.notifier.status(f"{len(self.state.active())} executions active, {firing} alerts firing, {len(self.hub.clients())} clients")
+        clients = self.hub.stats()["connectedClients"]
+        self.notifier.status(f"{len(self.state.active())} executions active, {firing} alerts firing, {clients} clients")
 
     def retain(self) -> None:
         self.background(self._retain())

@@ -89,14 +89,13 @@ class Client:
 
     __slots__ = (
         "_again", "_direct", "_free", "_in_flight", "_last", "_ping", "_pong", "_queue", "_queued", "_states", "_timer", "address",
-        "blocked_at", "closing", "conflated", "connected_at", "deflate", "filters", "id", "limit", "on_slow", "pinged", "roles", "seen",
-        "sent", "sent_bytes", "subject", "subscriptions", "wire",
+        "blocked_at", "closing", "conflated", "connected_at", "filters", "id", "limit", "on_slow", "pinged", "roles", "seen", "sent",
+        "sent_bytes", "subject", "subscriptions", "wire",
     )  # fmt: skip
 
     def __init__(self, client_id: str, wire: Wire, limit: int, filters: Filters, now: int, on_slow: Callable[[], None]) -> None:
         self.id = client_id
         self.wire = wire
-        self.deflate = wire.deflate
         self.limit = limit
         self.filters = filters
         self.on_slow = on_slow
@@ -116,6 +115,7 @@ class Client:
         self._queue: list[bytes] = []  # an empty deque takes 600 bytes more
         self._states: dict[str, Frame] = {}
         self._direct = wire.direct()
+        # Neither closing nor blocked, and no turn is due: asked for each message, so it is kept ready.
         self._free = True
         self._ping: bytes | None = None
         self._pong: bytes | None = None
@@ -136,7 +136,7 @@ class Client:
 
     def send(self, frame: Frame) -> None:
         """Queue a message that must arrive; over the bound the client is closed with 4008."""
-        wire = (frame.deflated if self.deflate else frame.plain) or frame.wire(self.deflate)
+        wire = frame.wire(self.wire.deflate)
         if self._free:
             self.sent += 1
             self._write(wire)
@@ -185,9 +185,7 @@ class Client:
 
     def close(self, code: int, reason: str) -> None:
         """Close at once; what waits is dropped, and an unwritable socket is cut off after Tornado's five seconds."""
-        self.closing = True
-        self._free = False
-        self._drop()
+        self.gone()
         self.wire.close(code, reason)
 
     def finish(self, frame: Frame, code: int, reason: str) -> None:
@@ -198,18 +196,15 @@ class Client:
         self._free = False
         self._states.clear()
         self.subscriptions.clear()
-        self._queue.append(frame.wire(self.deflate))
+        self._queue.append(frame.wire(self.wire.deflate))
         self._last = (code, reason)
         self._timer = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.wire.abort)
         self.pump()
 
     def gone(self) -> None:
-        """The connection has ended."""
+        """The connection has ended, or is about to: what waits is dropped, and nothing more is written."""
         self.closing = True
         self._free = False
-        self._drop()
-
-    def _drop(self) -> None:
         self._queue.clear()
         self._states.clear()
         self.subscriptions.clear()
@@ -222,7 +217,7 @@ class Client:
 
     def pump(self) -> None:
         """Write while the socket takes everything at once, a fair share at a time."""
-        if self._again is not None or self._in_flight:
+        if self._again is not None or self.blocked_at is not None:
             return
         turn = 0
         while turn < TURN_BYTES:
@@ -268,7 +263,7 @@ class Client:
 
     def hold(self, written: asyncio.Future[None], size: int = 0) -> None:
         """Write nothing before ``written`` is done; ``size`` bytes wait with it."""
-        self._in_flight = max(1, size)
+        self._in_flight = size
         self._free = False
         self.blocked_at = asyncio.get_running_loop().time()
         written.add_done_callback(self._flushed)
@@ -315,7 +310,7 @@ class Client:
         if frame is None:
             return None
         self.sent += 1
-        return frame.wire(self.deflate)
+        return frame.wire(self.wire.deflate)
 
     def _read(self) -> Frame | None:
         for subscription in self.subscriptions.values():

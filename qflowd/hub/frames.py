@@ -36,22 +36,24 @@ def deflate(payload: bytes) -> bytes:
 class Frame:
     """A text message in both its forms; each is made at most once."""
 
-    __slots__ = ("deflated", "plain", "text")
+    __slots__ = ("_deflated", "_plain", "text")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-        self.plain: bytes | None = None
-        self.deflated: bytes | None = None
+        self._plain: bytes | None = None
+        self._deflated: bytes | None = None
 
     def wire(self, deflated: bool) -> bytes:
         """The bytes for a socket that agreed on compression, or for one that did not."""
-        if deflated and len(self.text) >= WORTH_DEFLATING:
-            if self.deflated is None:
-                self.deflated = encode_frame(TEXT, deflate(self.text), deflated=True)
-            return self.deflated
-        if self.plain is None:
-            self.plain = encode_frame(TEXT, self.text)
-        return self.plain
+        made = self._deflated if deflated else self._plain
+        if made is not None:
+            return made
+        if not deflated:
+            self._plain = encode_frame(TEXT, self.text)
+            return self._plain
+        worth = len(self.text) >= WORTH_DEFLATING
+        self._deflated = encode_frame(TEXT, deflate(self.text), deflated=True) if worth else self.wire(False)
+        return self._deflated
 
 
 def reply(type: str, data: object, timestamp: int) -> Frame:

@@ -71,21 +71,18 @@ class SocketHandler(WebSocketHandler):
             client.hold(unflushed)
         self._bucket = Bucket(hub.settings.message_rate, hub.settings.message_burst, now)
         hub.add(client)
+        identity: Identity | None = None
         if hub.authenticate is None:
-            self._enter(("anonymous", hub.anonymous_roles))
-            self._forget_request()
-            return
-        identity = self._identify(self.request) if self._identify is not None else None
-        self._forget_request()
+            identity = "anonymous", hub.anonymous_roles
+        elif self._identify is not None:
+            identity = self._identify(self.request)
+        # With thousands of viewers the headers of their handshakes are megabytes that nobody reads again.
+        self.request.headers = self._headers = NO_HEADERS
         if identity is not None:
             self._enter(identity)
             return
         seconds = hub.settings.login_timeout / 1000
         self._login_timer = asyncio.get_running_loop().call_later(seconds, client.close, 4001, "unauthenticated")
-
-    def _forget_request(self) -> None:
-        """Let go of the handshake's headers: with thousands of viewers they are some megabytes that nobody reads again."""
-        self.request.headers = self._headers = NO_HEADERS
 
     def _enter(self, identity: Identity) -> None:
         assert self.client is not None

@@ -19,9 +19,6 @@ from qflowd.hub.stream import Message, Stream, StreamView
 BATCH_SECONDS = 0.05
 FLUSH_ITEMS = 500
 DASHBOARD_FRESH_MS = 250
-PAUSE = 16
-"""Clients served before a slice may end."""
-
 CLOSE_REASON_BYTES = 123
 BEHIND_MS = 2_000
 """A client whose socket has taken nothing for so long counts as behind."""
@@ -129,24 +126,20 @@ class Hub:
             self._slices.add(self._broadcast(stream, message))
 
     def _broadcast(self, stream: Stream, message: Message) -> Iterator[None]:
-        """Send ``message`` to all who were there when it was published; a pause after some clients each.
+        """Send ``message`` to all who were there when it was published.
 
         Who reads the past comes to it there, and who subscribed meanwhile has it in the snapshot: both are ahead or reading.
         """
         name, seq = stream.name, message.seq
         frames: dict[object, Frame | None] = {}
-        wanted, frame = None, None
-        for number, client in enumerate(list(self._clients.values()), 1):
+        for client in list(self._clients.values()):
             subscription = client.subscriptions.get(name)
             if subscription is not None and not subscription.reading and subscription.position < seq:
                 subscription.position = seq
-                if subscription.filter is not wanted:
-                    wanted = subscription.filter
-                    frame = self._frame(stream, message, subscription, frames)
+                frame = self._frame(stream, message, subscription, frames)
                 if frame is not None:
                     client.send(frame)
-            if not number % PAUSE:
-                yield
+            yield
         message.settle()
 
     @staticmethod
@@ -164,9 +157,8 @@ class Hub:
                 continue
             message = stream.history[-1]
             frames: dict[object, Frame | None] = {}
-            for number, client in enumerate(list(self._clients.values()), 1):
-                if not number % PAUSE:
-                    yield
+            for client in list(self._clients.values()):
+                yield
                 subscription = client.subscriptions.get(stream.name)
                 if subscription is None or subscription.reading or subscription.position >= message.seq:
                     continue
@@ -314,16 +306,16 @@ class Hub:
 
     def _beat(self, now: int, interval: int, jumped: bool) -> Iterator[None]:
         """Ping those whose turn it is, close those that have said nothing for two intervals."""
-        for number, client in enumerate(list(self._clients.values()), 1):
+        for client in list(self._clients.values()):
+            yield
             if jumped:
                 client.seen = client.pinged = now
-            if not client.closing:
-                if now - client.seen >= 2 * interval:
-                    client.close(*HEARTBEAT_TIMEOUT)
-                elif now - client.pinged >= interval:
-                    client.ping(now)
-            if not number % PAUSE:
-                yield
+            if client.closing:
+                continue
+            if now - client.seen >= 2 * interval:
+                client.close(*HEARTBEAT_TIMEOUT)
+            elif now - client.pinged >= interval:
+                client.ping(now)
 
     def configure(self, settings: HubSettings) -> None:
         """Take other settings; those of compression and message size hold for connections made from here on."""
@@ -348,11 +340,10 @@ class Hub:
         clients = list(self._clients.values())
         # Spread out, so that not all come back in the same moment: at most some 500 a second.
         spread = max(4_000, 2 * len(clients))
-        for number, client in enumerate(clients, 1):
+        for client in clients:
             after = 1_000 + int(spread * self._chance())
             client.finish(reply("going_away", {"reason": reason, "reconnectAfterMs": after}, self.clock()), 1001, closing)
-            if not number % PAUSE:
-                yield
+            yield
 
     async def drained(self, seconds: float) -> bool:
         """Wait until all clients are gone; those that are still there after ``seconds`` are cut off (``False``)."""

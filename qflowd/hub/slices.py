@@ -12,7 +12,7 @@ SLICE = 0.0025
 
 
 class Slices:
-    """Runs jobs one after the other. A job is an iterator that pauses wherever it may be interrupted.
+    """Runs jobs one after the other. A job is an iterator that pauses after each small step, as after each client.
 
     The first slice runs at once, so that what is small is over when ``add`` returns.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from tornado.web import Application
 
 from benchmarks.fanout.payload import STREAM, Samples
 from benchmarks.fanout.servers.beat import raise_limit, run
-from qflowd.daemon import listen
+from qflowd.daemon import epoch_ms, listen
 from qflowd.hub import Hub, HubSettings, SocketHandler
 
 
@@ -33,15 +32,11 @@ class View:
 
 async def main() -> None:
     raise_limit()
-
-    def clock() -> int:
-        return time.time_ns() // 1_000_000
-
-    hub = Hub(HubSettings(max_clients=100_000), clock, "1", {STREAM: View()}, dict, "benchmark")
+    hub = Hub(HubSettings(max_clients=100_000), epoch_ms, "1", {STREAM: View()}, dict, "benchmark")
     server = HTTPServer(Application([("/", SocketHandler, {"hub": hub})], log_function=lambda handler: None))
     sockets = listen.bind("127.0.0.1", 0, "port")
     server.add_sockets(sockets)
-    ticks = PeriodicCallback(lambda: hub.tick(clock()), 1000)
+    ticks = PeriodicCallback(lambda: hub.tick(epoch_ms()), 1000)
     ticks.start()
     samples = Samples()
     await run(sockets[0].getsockname()[1], lambda: hub.publish(STREAM, samples.next()))
