@@ -22,6 +22,7 @@ from qflowd.alerts.schedule import Schedule
 from qflowd.alerts.step import NEVER, Step
 from qflowd.alerts.trace import Trace
 from qflowd.model import Alert, AlertStatus, Decision, Rule, Transition
+from qflowd.series import LOOKBACK
 from qflowd.series.promql import PromQLError
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("qflowd.alerts")
 
 DOWNTIME = 3_600_000
-LOOKBACK = 300_000
 BREATH = 50
 """Quiet rules evaluated before others get their turn; any other rule gives it at once."""
 META = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from qflowd.alerts.keep import Kept, fingerprint, identity, labelled
 from qflowd.alerts.step import NEVER
 from qflowd.model import Input, Rule
 from qflowd.series.promql import Query, Vector, compile
-from qflowd.series.promql.inputs import Inputs, inputs
+from qflowd.series.promql.binary import COMPARISONS
 from qflowd.series.promql.value import bare
 
 if TYPE_CHECKING:
@@ -22,15 +22,9 @@ KNOWN = 2_000
 SHOWN = 10
 """Series that one decision names as its inputs."""
 LOOKED_AT = 1_000
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne
-}  # fmt: skip
 
-
-@lru_cache(20_000)
-def compiled(text: str) -> tuple[Query, Inputs]:
-    """A query with what it depends on; kept, so that a reload compiles only what it has not seen."""
-    return compile(text), inputs(text)
+compiled = lru_cache(20_000)(compile)
+"""Queries are kept, so that a reload compiles only what it has not seen."""
 
 
 class Entry:
@@ -45,15 +39,17 @@ class Entry:
     def __init__(self, rule: Rule, kept: Kept | None = None) -> None:
         self.rule = rule
         self.kept = kept or Kept(identity(rule))
-        self.query, depends = compiled(rule.condition)
+        self.query = compiled(rule.condition)
+        depends = self.query.inputs
         self.resolve: Query | None = None
         self.reads, self.timed = depends.reads, depends.timed or rule.query_offset > 0 or bool(rule.record)
         if rule.resolve_when is not None:
-            self.resolve, more = compiled(rule.resolve_when)
+            self.resolve = compiled(rule.resolve_when)
+            more = self.resolve.inputs
             self.reads, self.timed = self.reads + more.reads, self.timed or more.timed
         simple = depends.comparison if not rule.record and not rule.query_offset and rule.resolve_when is None else None
         symbol, self.constant = simple or ("", 0.0)
-        self.compare = _COMPARE.get(symbol)
+        self.compare = COMPARISONS.get(symbol)
         self.better = operator.lt if symbol[:1] == "<" else operator.gt if symbol[:1] == ">" else None
         self.dynamic = any("{{" in text for text in rule.labels.values())
         self.selected: list[Series] | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
+from qflowd.series import LOOKBACK
+
 if TYPE_CHECKING:
     from qflowd.series.store import Series
-
-LOOKBACK = 300_000
 
 
 class Follower:

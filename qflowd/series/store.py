@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from qflowd.model import Sample
+from qflowd.series import LOOKBACK
 from qflowd.series.follow import Follower
 from qflowd.series.matcher import Matcher
 
@@ -61,7 +62,7 @@ class Series:
         self._millis[second % size] = milli | STALE if value is None else milli
         return True
 
-    def at(self, time: int, lookback: int = 300_000) -> float | None:
+    def at(self, time: int, lookback: int = LOOKBACK) -> float | None:
         """The newest value in ``(time - lookback, time]``; ``None`` without one, or where the series ended."""
         if self.newest < 0:
             return None

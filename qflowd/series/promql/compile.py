@@ -12,7 +12,8 @@ from qflowd.series.promql import calls
 from qflowd.series.promql.aggregate import WITH_SCALAR, aggregate, ordered
 from qflowd.series.promql.binary import COMPARISONS, Matching, combine, operate
 from qflowd.series.promql.functions import ELEMENTWISE, OVER_TIME, RANGE, greatest, least, quantile, regression
-from qflowd.series.promql.selector import OPERATORS, Selector, milliseconds
+from qflowd.series.promql.inputs import Inputs, inputs
+from qflowd.series.promql.selector import OPERATORS, Selector, inside, milliseconds
 from qflowd.series.promql.value import Labels, Node, PromQLError, Value, Vector, bare
 
 if TYPE_CHECKING:
@@ -30,13 +31,12 @@ _NAMES = {"SubqueryExpr": "a subquery", "StringLiteral": "a string as a value", 
 
 
 class Query:
-    """A compiled query. ``names`` are the series that it reads by name."""
+    """A compiled query. ``inputs``: what its value depends on."""
 
-    def __init__(self, text: str, node: Node, selectors: list[Selector], comparison: _Comparison | None) -> None:
+    def __init__(self, text: str, node: Node, depends: Inputs, comparison: _Comparison | None) -> None:
         self.text = text
-        self.names = {one.name for one in selectors if one.name is not None}
+        self.inputs = depends
         self._node = node
-        self._selectors = selectors
         self._comparison = comparison
 
     def evaluate(self, store: SeriesStore, time: int) -> Value:
@@ -50,7 +50,8 @@ class Query:
 
     def has_input(self, store: SeriesStore, time: int) -> bool:
         """Whether any series that the query reads has a value. True for a query that reads none."""
-        return not self._selectors or any(one.any(store, time) for one in self._selectors)
+        reads = self.inputs.reads
+        return not reads or any(one.any(store, time) for one in reads)
 
 
 class _Comparison:
@@ -91,13 +92,7 @@ def compile(text: str) -> Query:
         raise PromQLError(str(error).strip()) from None
     compiler = _Compiler()
     node = compiler.node(tree, 0)
-    return Query(text, node, compiler.selectors, compiler.outermost)
-
-
-def _inside(tree: Any) -> Any:
-    while isinstance(tree, ast.ParenExpr):
-        tree = tree.expr
-    return tree
+    return Query(text, node, inputs(tree, compiler.selectors), compiler.outermost)
 
 
 class _Compiler:
@@ -161,7 +156,7 @@ class _Compiler:
         labels = frozenset(modifier.labels) if modifier is not None else frozenset()
         without = modifier is not None and modifier.type == ast.AggModifierType.Without
         scalar = self.node(tree.param, depth) if name in WITH_SCALAR else None
-        value_label = str(_inside(tree.param).val) if name == "count_values" else None
+        value_label = str(inside(tree.param).val) if name == "count_values" else None
         node = aggregate(name, self.node(tree.expr, depth), labels, without, scalar, value_label)
         self.outermost = None
         return node
@@ -189,9 +184,9 @@ class _Compiler:
             return self._over_range(args[0], _predict, self.node(args[1], depth))
         if name == "absent_over_time":
             inner = self._over_range(args[0], lambda *_: 1.0)
-            return _absent(inner, _inside(args[0]).vector_selector)
+            return _absent(inner, inside(args[0]).vector_selector)
         if name == "label_replace":
-            texts = [str(_inside(one).val) for one in args[1:]]
+            texts = [str(inside(one).val) for one in args[1:]]
             return calls.label_replace(self.node(args[0], depth), texts[0], texts[1], texts[2], texts[3])
         nodes = [self.node(one, depth) for one in args]
         if name in ELEMENTWISE:
@@ -214,7 +209,7 @@ class _Compiler:
         self, tree: Any, apply: Callable[..., float | None], scalar: Node | None = None, *, keep: bool = False
     ) -> Node:
         """``apply`` gets times, values, start and end of the window, the time of the query and the scalar."""
-        tree = _inside(tree)
+        tree = inside(tree)
         if not isinstance(tree, ast.MatrixSelector):
             raise PromQLError("a subquery is not supported")
         selector, length = self.selector(tree.vector_selector), milliseconds(tree.range)
@@ -239,7 +234,7 @@ def _predict(times: list[int], values: list[float], start: int, end: int, time: 
 
 def _absent(inner: Node, tree: Any) -> Node:
     labels: Labels = {}
-    tree = _inside(tree)
+    tree = inside(tree)
     if isinstance(tree, ast.VectorSelector):
         equal = [one for one in tree.matchers.matchers if OPERATORS[str(one.op)] == "=" and one.name != "__name__"]
         names = [one.name for one in tree.matchers.matchers]

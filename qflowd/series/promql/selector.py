@@ -6,14 +6,22 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import promql_parser as ast
+
 from qflowd.series.matcher import Matcher
 from qflowd.series.promql.value import PromQLError, RangeVector, Vector
 
 if TYPE_CHECKING:
     from qflowd.series.store import SeriesStore
 
-LOOKBACK = 300_000
 OPERATORS = {"MatchOp.Equal": "=", "MatchOp.NotEqual": "!=", "MatchOp.Re": "=~", "MatchOp.NotRe": "!~"}
+
+
+def inside(tree: Any) -> Any:
+    """What stands within parentheses, however many."""
+    while isinstance(tree, ast.ParenExpr):
+        tree = tree.expr
+    return tree
 
 
 def milliseconds(duration: timedelta) -> int:
@@ -47,7 +55,7 @@ class Selector:
         time -= self.offset
         found: Vector = []
         for series in store.select(self.name, self.matchers):
-            value = series.at(time, LOOKBACK)
+            value = series.at(time)
             if value is not None:
                 found.append(({"__name__": series.name, **series.labels}, value))
         return found
@@ -55,7 +63,7 @@ class Selector:
     def any(self, store: SeriesStore, time: int) -> bool:
         """Whether ``instant`` would find something."""
         time -= self.offset
-        return any(series.at(time, LOOKBACK) is not None for series in store.select(self.name, self.matchers))
+        return any(series.at(time) is not None for series in store.select(self.name, self.matchers))
 
     def window(self, store: SeriesStore, time: int, length: int) -> RangeVector:
         """Points in (time - length, time], series without any left out."""
