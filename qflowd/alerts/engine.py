@@ -16,7 +16,7 @@ import msgspec
 
 from qflowd.alerts.contact import Gate
 from qflowd.alerts.entry import Entry, agree, elements
-from qflowd.alerts.keep import Contact, Kept, Life, dress, fingerprint, identity, ulid
+from qflowd.alerts.keep import Kept, Life, identity, redress, ulid
 from qflowd.alerts.recording import ended, record
 from qflowd.alerts.schedule import Schedule
 from qflowd.alerts.step import NEVER, Step
@@ -123,14 +123,8 @@ class Engine:
     def _redressed(self, rule: Rule, old: Entry) -> Entry:
         """The rule's new texts on its alerts, which keep their timers under the names of their new labels."""
         kept = old.kept
-        lives, contacts = kept.lives, kept.contacts
-        kept.lives, kept.contacts = {}, {}
-        for key, life in lives.items():
-            dress(rule, life)
-            life.alert.fingerprint = fingerprint(rule.id, life.alert.labels)
-            kept.lives.setdefault(life.alert.fingerprint, life)
-            if key in contacts:
-                kept.contacts.setdefault(life.alert.fingerprint, contacts[key])
+        kept.contacts = {key: one for key, one in kept.contacts.items() if key in kept.lives}
+        redress(rule, kept)
         entry = Entry(rule, kept)
         entry.last_value, entry.last_evaluation, entry.error, entry.wake = old.last_value, old.last_evaluation, old.error, old.wake
         if not kept.empty():
@@ -434,15 +428,7 @@ class Engine:
             for life in entry.kept.lives.values():
                 if life.alert.status == "pending":
                     step.restarted(life, downtime)
-        redressed: dict[str, Life] = {}
-        contacts: dict[str, Contact] = {}
-        for key, life in entry.kept.lives.items():
-            dress(entry.rule, life)
-            life.alert.fingerprint = fingerprint(entry.rule.id, life.alert.labels)
-            redressed[life.alert.fingerprint] = life
-            if key in entry.kept.contacts:
-                contacts[life.alert.fingerprint] = entry.kept.contacts.pop(key)
-        entry.kept.lives, entry.kept.contacts = redressed, {**entry.kept.contacts, **contacts}
+        redress(entry.rule, entry.kept)
         entry.wake = step.wake()
         if step.urgent:
             self._document(entry.rule.id, entry.kept)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from qflowd.alerts.template import TemplateError, render
+from qflowd.alerts.template import render
 from qflowd.model import Alert, Rule
 
 CONTACTS = 5_000
@@ -71,19 +71,11 @@ def ulid(time: int, randomness: bytes) -> str:
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
-def filled(text: str, labels: Mapping[str, str], value: float | None) -> str:
-    """A template filled in; as Prometheus does, a text that cannot be says so in its place."""
-    try:
-        return render(text, labels, value)
-    except TemplateError as error:
-        return f"<error expanding template: {error}>"
-
-
 def labelled(rule: Rule, series: Mapping[str, str], value: float | None) -> dict[str, str]:
     """The labels of an alert: those of the series, the rule's own, and ``alertname``; an empty one is none."""
     found = {key: text for key, text in series.items() if key != "__name__"}
     for key, text in rule.labels.items():
-        found[key] = filled(text, series, value)
+        found[key] = render(text, series, value)
     found["alertname"] = rule.name
     return {key: text for key, text in found.items() if text}
 
@@ -93,4 +85,17 @@ def dress(rule: Rule, life: Life) -> None:
     alert = life.alert
     alert.name, alert.severity, alert.condition = rule.name, rule.severity, rule.condition
     alert.labels = labelled(rule, life.series, alert.value)
-    alert.annotations = {key: filled(text, life.series, alert.value) for key, text in rule.annotations.items()}
+    alert.annotations = {key: render(text, life.series, alert.value) for key, text in rule.annotations.items()}
+
+
+def redress(rule: Rule, kept: Kept) -> None:
+    """Put the rule's texts on all its alerts; timers and what was told go along under the names of the new labels."""
+    lives, kept.lives = kept.lives, {}
+    moved: dict[str, Contact] = {}
+    for key, life in lives.items():
+        dress(rule, life)
+        name = life.alert.fingerprint = fingerprint(rule.id, life.alert.labels)
+        kept.lives.setdefault(name, life)
+        if key in kept.contacts:
+            moved.setdefault(name, kept.contacts.pop(key))
+    kept.contacts |= moved

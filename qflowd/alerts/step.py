@@ -126,7 +126,7 @@ class Step:
                 self._stable(contact, life)
             if life is not None:
                 self._hold_back(life, contact)
-            elif life is None and contacts.forgettable(self.rule, contact, self.now):
+            elif contacts.forgettable(self.rule, contact, self.now):
                 del self.kept.contacts[key]
                 self.soft = True
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from qflowd.alerts.engine import Engine, News
 from qflowd.alerts.rule import defaults
 from qflowd.alerts.trace import kept
-from qflowd.model import Decision, Rule, Transition
+from qflowd.model import Alert, Decision, Rule, Transition
 
 if TYPE_CHECKING:
     from tornado.ioloop import PeriodicCallback
@@ -27,7 +27,7 @@ PORTION = 100
 RETRIED = 1_000
 """Rows of the history that wait for a journal that refuses; of more, the oldest are lost. States are never lost."""
 
-Document = tuple[str, str, bytes | None]
+T = TypeVar("T")
 HistoryRow = tuple[str, str, int, bytes]
 
 
@@ -177,24 +177,20 @@ class Alerting:
             transitions = [one for news in pending for one in news.transitions]
             for news in pending:
                 self._states |= news.documents
-            for start in range(0, len(transitions), PORTION):
-                self._rows += [
-                    ("alert", one.alert.rule_id, one.time, msgspec.json.encode(one.alert)) for one in transitions[start : start + PORTION]
-                ]
-                await asyncio.sleep(0)
-            decisions = [one for news in pending for one in news.decisions if kept(one)]
-            for start in range(0, len(decisions), PORTION):
-                self._rows += [("decision", one.rule_id, one.time, msgspec.json.encode(one)) for one in decisions[start : start + PORTION]]
-                await asyncio.sleep(0)
+            history: list[tuple[str, str, int, Alert | Decision]] = [
+                *(("alert", one.alert.rule_id, one.time, one.alert) for one in transitions),
+                *(("decision", one.rule_id, one.time, one) for news in pending for one in news.decisions if kept(one)),
+            ]
+            async for part in _portions(history):
+                self._rows += [(kind, rule_id, at, msgspec.json.encode(what)) for kind, rule_id, at, what in part]
             try:
                 # On disk with it: the points on which the timers rest.
                 await self._write(self.engine.reads(self._states))
             finally:
                 # A full disk is no reason to keep an alert to oneself.
-                for start in range(0, len(transitions), PORTION):
-                    for one in transitions[start : start + PORTION]:
+                async for told in _portions(transitions):
+                    for one in told:
                         self._tell(one)
-                    await asyncio.sleep(0)
 
     async def _write(self, names: set[str]) -> None:
         """One transaction of all that waits; what is refused waits on."""
@@ -244,3 +240,10 @@ class Alerting:
             if len(rows) < limit and (not rows or before == rows[-1][0]):
                 return found, ""
         return found, f"journal:{before}" if before is not None else f"memory:{oldest}"
+
+
+async def _portions(items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+    """``items`` in parts; after each, others get their turn."""
+    for start in range(0, len(items), PORTION):
+        yield items[start : start + PORTION]
+        await asyncio.sleep(0)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qflowd.alerts.template.values import Absent, Root, Sample, Samples, number, shown, type_name
+from qflowd.alerts.template.values import Absent, composed, number, shown, type_name
 
 WIDEST = 1000
 """Largest width and precision."""
@@ -114,20 +114,8 @@ def directive(spec: Spec, value: Any) -> str:
     elif isinstance(value, str):
         text = _string(spec, value)
     else:
-        return _composed(spec, value)
+        return composed(value, lambda one: directive(spec, one))
     return f"%!{spec.verb}({type_name(value)}={shown(value)})" if text is None else text
-
-
-def _composed(spec: Spec, value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"map[{' '.join(f'{directive(spec, key)}:{directive(spec, value[key])}' for key in sorted(value))}]"
-    if isinstance(value, Samples):
-        return f"[{' '.join(directive(spec, one) for one in value)}]"
-    if isinstance(value, Sample):
-        return f"&{{{directive(spec, value.labels)} {directive(spec, value.value)}}}"
-    root: Root = value
-    parts = (root.labels, root.external_labels, root.external_url, root.value)
-    return f"{{{' '.join(directive(spec, one) for one in parts)}}}"
 
 
 def _padded(spec: Spec, text: str, *, zeros: bool = False) -> str:

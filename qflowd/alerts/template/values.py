@@ -6,7 +6,7 @@ str, float, int, bool, ``None`` (nil) and dict stand for Go's string, float64, i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,13 +104,18 @@ def shown(value: Any) -> str:
         return "no data"
     if isinstance(value, float):
         return number(value)
-    if isinstance(value, Mapping):
-        return f"map[{' '.join(f'{key}:{shown(value[key])}' for key in sorted(value))}]"
-    if isinstance(value, Samples):
-        return f"[{' '.join(map(shown, value))}]"
-    if isinstance(value, Sample):
-        return f"&{{{shown(value.labels)} {shown(value.value)}}}"
-    if isinstance(value, Root):
-        parts = (value.labels, value.external_labels, value.external_url, value.value)
-        return f"{{{' '.join(map(shown, parts))}}}"
+    if isinstance(value, Mapping | Samples | Sample | Root):
+        return composed(value, shown)
     return "<nil>" if value is None else str(value)
+
+
+def composed(value: Mapping[str, Any] | Samples | Sample | Root, show: Callable[[Any], str]) -> str:
+    """A value made of others, each of them as ``show`` gives it."""
+    if isinstance(value, Mapping):
+        return f"map[{' '.join(f'{show(key)}:{show(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, Samples):
+        return f"[{' '.join(map(show, value))}]"
+    if isinstance(value, Sample):
+        return f"&{{{show(value.labels)} {show(value.value)}}}"
+    parts = (value.labels, value.external_labels, value.external_url, value.value)
+    return f"{{{' '.join(map(show, parts))}}}"
