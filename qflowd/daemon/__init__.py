@@ -9,7 +9,6 @@ import gc
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections import Counter
@@ -110,8 +109,8 @@ class Daemon:
         self.notifier = Notifier.from_environment()
         self.lag = LagMeter()
         self.tokens = TokenBook(self.storage, config.storage.path, self.clock)
-        self.sockets: dict[str, list[socket.socket]] = {}
-        self.access = Access(lambda: self.loaded.config, self.sockets, self.tokens)
+        self.listeners: dict[str, listen.Listener] = {}
+        self.access = Access(lambda: self.loaded.config, self.listeners, self.tokens)
         self.servers: list[httpserver.HTTPServer] = []
         self.callbacks: list[PeriodicCallback] = []
         self.listening = False
@@ -127,15 +126,15 @@ class Daemon:
     async def start(self) -> dict[str, str]:
         """Open the journal, restore, listen; the addresses. Raises ``StorageError`` or ``ListenError``."""
         config = self.loaded.config
-        self.sockets["http"] = listen.bind(config.server.address, config.server.port, "server.port")
-        self.sockets["websocket"] = listen.bind(config.websocket.address, config.websocket.port, "websocket.port")
+        self.listeners["http"] = listen.bind(config.server.address, config.server.port, "server.port")
+        self.listeners["websocket"] = listen.bind(config.websocket.address, config.websocket.port, "websocket.port")
         self.storage.open()
         await restore(self)
         app = application(self.context(), [(r"/ws", SocketHandler, self.socket_arguments())])
         seed = web.Application([(r"/", SocketHandler, self.socket_arguments())], log_function=lambda handler: None)
-        for sockets, served in ((self.sockets["http"], app), (self.sockets["websocket"], seed)):
+        for listener, served in ((self.listeners["http"], app), (self.listeners["websocket"], seed)):
             server = httpserver.HTTPServer(served, max_body_size=8 << 20, max_buffer_size=16 << 20, idle_connection_timeout=300)
-            server.add_sockets(sockets)
+            server.add_sockets(listener.sockets)
             self.servers.append(server)
         calls: dict[str, control.Call] = {"reload": self.control_reload, **self.tokens.calls()}
         self.servers.append(control.serve(config.storage.path / "control.sock", calls))
@@ -152,7 +151,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop_soon, number)
         loop.add_signal_handler(signal.SIGHUP, lambda: self.background(self.reload()))
-        addresses = {name: listen.shown(sockets) for name, sockets in self.sockets.items()}
+        addresses = {name: str(listener) for name, listener in self.listeners.items()}
         # A full collection walks every object that is held, some 80 ms at 2,000 executions: what the start has made leaves
         # its sight, and the oldest generation is looked through seldom. Cycles that live that long are few here.
         gc.collect()

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping
 from tornado.httputil import HTTPServerRequest
 
 from qflowd.config import Config
+from qflowd.daemon.listen import Listener
 from qflowd.daemon.tokens import TokenBook
 from qflowd.security import origin
 from qflowd.security.tokens import bearer
 
 
 class Access:
-    """``config`` gives the configuration in force; ``listening`` holds the sockets by the name of their listener."""
+    """``config`` gives the configuration in force; ``listening`` holds the listeners by their names."""
 
-    def __init__(self, config: Callable[[], Config], listening: Mapping[str, list[socket.socket]], tokens: TokenBook) -> None:
+    def __init__(self, config: Callable[[], Config], listening: Mapping[str, Listener], tokens: TokenBook) -> None:
         self.config, self.listening, self.tokens = config, listening, tokens
 
     def own_hosts(self) -> frozenset[str]:
@@ -31,7 +32,7 @@ class Access:
 
     def own_ports(self) -> frozenset[int]:
         """The ports that this daemon listens on."""
-        return frozenset(sockets[0].getsockname()[1] for sockets in self.listening.values())
+        return frozenset(listener.port for listener in self.listening.values())
 
     def check_origin(self, asked: str, host: str) -> bool:
         """Whether a WebSocket may be opened: by pages of ours, at a Host name of ours."""

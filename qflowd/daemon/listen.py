@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from dataclasses import dataclass
 
 import psutil
 from tornado.netutil import bind_sockets
@@ -13,8 +14,27 @@ class ListenError(Exception):
     """A port cannot be had; says which, who holds it, and the key to change."""
 
 
-def bind(address: str, port: int, key: str) -> list[socket.socket]:
-    """Listening sockets for ``address`` (``localhost`` is 127.0.0.1 and ::1); port 0 picks one free port for all.
+@dataclass(frozen=True)
+class Listener:
+    """Sockets that listen on one port; ``host`` and ``port`` can be read when the sockets are closed too."""
+
+    sockets: list[socket.socket]
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, sockets: list[socket.socket]) -> Listener:
+        """The listener of ``sockets``, named by the first."""
+        host, port = sockets[0].getsockname()[:2]
+        return cls(sockets, host, port)
+
+    def __str__(self) -> str:
+        """``host:port``."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def bind(address: str, port: int, key: str) -> Listener:
+    """Listen on ``address`` (``localhost`` is 127.0.0.1 and ::1); port 0 picks one free port for all.
 
     Raises ``ListenError``.
     """
@@ -34,7 +54,7 @@ def bind(address: str, port: int, key: str) -> list[socket.socket]:
                     break  # The port that was free on the first address is taken on the second: pick another.
                 raise ListenError(explain(host, port, key, error)) from None
         else:
-            return found
+            return Listener.of(found)
     raise ListenError(f"no free port was found on {address}")
 
 
@@ -54,9 +74,3 @@ def holder(port: int) -> str:
     except psutil.Error:
         pass
     return ""
-
-
-def shown(sockets: list[socket.socket]) -> str:
-    """``host:port`` of the first socket."""
-    host, port = sockets[0].getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 import pytest
@@ -129,6 +132,32 @@ def test_shutdown_says_good_bye(daemon: Daemon) -> None:
         client.socket.recv(timeout=5)
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1001
     client.close()
+
+
+def test_requests_on_open_connections_are_answered_while_the_daemon_stops(daemon: Daemon) -> None:
+    host, port = daemon.addresses["http"].rsplit(":", 1)
+    asked: list[list[int]] = [[] for _ in range(4)]
+
+    def ask(statuses: list[int]) -> None:
+        connection = HTTPConnection(host, int(port), timeout=10)
+        with contextlib.closing(connection), contextlib.suppress(ConnectionError, HTTPException):
+            while True:
+                connection.request("GET", "/api/v1/dashboard/stats")
+                answer = connection.getresponse()
+                answer.read()
+                statuses.append(answer.status)
+
+    clients = [Client(daemon) for _ in range(5)]  # their good-byes take the daemon a while
+    threads = [threading.Thread(target=ask, args=(statuses,)) for statuses in asked]
+    for thread in threads:
+        thread.start()
+    until(lambda: all(asked))
+    assert daemon.stop() == 0
+    for thread in threads:
+        thread.join(10)
+    assert {status for statuses in asked for status in statuses} <= {200, 503}
+    for client in clients:
+        client.close()
 
 
 def test_a_foreign_origin_is_refused(daemon: Daemon) -> None:

@@ -114,6 +114,7 @@ def fields(draw: st.DrawFn, low: int, high: int) -> str:
 
 expressions = st.tuples(*(fields(low, high) for low, high in NUMBERS)).map(" ".join)
 ZONES = st.sampled_from([UTC, BERLIN, NEW_YORK, LORD_HOWE, KATHMANDU])
+WHOLE_HOURS = st.sampled_from([UTC, BERLIN, NEW_YORK, KATHMANDU])
 CHANGES = [ms("2026-03-29T01:00Z"), ms("2026-10-25T01:00Z"), ms("2026-03-08T07:00Z"), ms("2026-11-01T06:00Z"), ms("2026-04-04T15:00Z")]
 MOMENTS = st.one_of(
     st.integers(ms("2020-01-01T00:00Z"), ms("2030-01-01T00:00Z")),
@@ -149,9 +150,12 @@ def test_next_is_named_and_least(expression: str, zone: ZoneInfo, after: int) ->
 
 
 @settings(max_examples=300, deadline=None)
-@given(expressions, ZONES, MOMENTS)
+@given(expressions, WHOLE_HOURS, MOMENTS)
 def test_next_agrees_with_cronsim(expression: str, zone: ZoneInfo, after: int) -> None:
-    """cronsim was written to say what Debian's cron does, and is the judge here."""
+    """cronsim was written to say what Debian's cron does, and is the judge here.
+
+    Not for Lord Howe, whose clocks go back by half an hour: cronsim passes over the 02:00 that follows (see the next test).
+    """
     own = read(expression)
     judge = CronSim(expression, datetime.fromtimestamp(after / 1000, zone))
     at: int | None = after
@@ -163,6 +167,13 @@ def test_next_agrees_with_cronsim(expression: str, zone: ZoneInfo, after: int) -
             wanted = next(judge, None)  # several skipped runs are one here
         assert at == (None if wanted is None else stamp)
         seen.add(stamp if wanted is not None else 0)
+
+
+def test_the_hour_after_half_an_hour_back() -> None:
+    """On 4 April 2021 Lord Howe's clocks went from 02:00 to 01:30: 02:00 came once, at 15:30 UTC."""
+    midnight = int(datetime(2021, 4, 3, 13, 0, tzinfo=UTC).timestamp()) * 1000
+    at = read("0 */2 4 4 *").next(midnight, LORD_HOWE)
+    assert at == int(datetime(2021, 4, 3, 15, 30, tzinfo=UTC).timestamp()) * 1000
 
 
 def test_zones(monkeypatch: pytest.MonkeyPatch) -> None:
