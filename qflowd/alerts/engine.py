@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from qflowd.alerts.contact import Gate
-from qflowd.alerts.entry import Entry, agree, elements
-from qflowd.alerts.keep import Kept, Life, identity, redress, ulid
-from qflowd.alerts.recording import ended, record
+from qflowd.alerts.entry import Entry
+from qflowd.alerts.evaluation import Gaps, watch, write
+from qflowd.alerts.keep import Kept, identity, redress
+from qflowd.alerts.ledger import Ledger, News, encoded
+from qflowd.alerts.recording import ended
 from qflowd.alerts.schedule import Schedule
 from qflowd.alerts.step import NEVER, Step
-from qflowd.alerts.trace import Trace
 from qflowd.model import Alert, AlertStatus, Decision, Rule, Transition
-from qflowd.series import LOOKBACK
 from qflowd.series.promql import PromQLError
 
 if TYPE_CHECKING:
@@ -42,17 +42,6 @@ class AlertError(Exception):
     """What was asked of an alert is not possible; the text says why."""
 
 
-class News(msgspec.Struct):
-    """What is to be committed together: what changed, why, and the state after it (``None``: nothing is left of the rule)."""
-
-    transitions: list[Transition] = []
-    decisions: list[Decision] = []
-    documents: dict[str, bytes | None] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.transitions or self.decisions or self.documents)
-
-
 class _Meta(msgspec.Struct):
     time: int
 
@@ -69,19 +58,16 @@ class Engine:
         gates: Sequence[Gate] = (),
         interval: int = 0,
     ) -> None:
-        self._random, self._gates, self.interval = random, gates, interval
-        self.trace = Trace()
+        self._gates, self.interval = gates, interval
+        self._ledger = Ledger(random)
         self.evaluated = self.failed = 0
         self._entries: dict[str, Entry] = {}
         self._active: dict[str, Entry] = {}
         self._waiting: dict[Entry, None] = {}
         self._orphans: dict[str, Kept] = {}
         self._ended: list[tuple[str, list[dict[str, str]]]] = []
-        self._soft: dict[str, None] = {}
-        self._gaps: dict[Series, int] = {}
-        self._gaps_end = 0
+        self._gaps = Gaps({}, 0)
         self._time = self._round = 0
-        self._news = News()
         self._store: SeriesStore | None = None
         self._follower: Follower | None = None
         self._schedule = Schedule((), interval)
@@ -128,7 +114,7 @@ class Engine:
         entry = Entry(rule, kept)
         entry.last_value, entry.last_evaluation, entry.error, entry.wake = old.last_value, old.last_evaluation, old.error, old.wake
         if not kept.empty():
-            self._document(rule.id, kept)
+            self._ledger.keep(rule.id, kept, urgent=True)
         return entry
 
     def _end(self, rule: Rule, kept: Kept, now: int, text: str) -> list[Transition]:
@@ -138,10 +124,8 @@ class Engine:
             step.resolve(life, text)
         if kept.recorded:
             self._ended.append((rule.record, kept.recorded))
-        if not kept.empty():
-            self._news.documents[rule.id] = None
-        self._soft.pop(rule.id, None)
-        self._report(step)
+        self._ledger.forget(rule.id, known=not kept.empty())
+        self._ledger.report(step)
         return step.transitions
 
     # -- evaluation ----------------------------------------------------------------------------------------------
@@ -213,11 +197,15 @@ class Engine:
     def _one(self, entry: Entry, store: SeriesStore, now: int) -> None:
         entry.last_evaluation = now
         step = self._step(entry.rule, entry.kept, now, lambda labels: entry.inputs(store, now, labels))
+
+        def note(text: str) -> None:
+            self._ledger.note(entry.rule.id, text, now)
+
         try:
             if entry.rule.record:
-                self._record(entry, store, now, step)
+                write(entry, store, now, step)
             else:
-                self._alerts(entry, store, now, step)
+                watch(entry, store, now, step, self._gaps, note)
             error = None
         except PromQLError as failure:
             # A condition that is ambiguous over today's series says nothing: alerts stay as they are.
@@ -231,60 +219,15 @@ class Engine:
             entry.last_value = None
         if error != entry.error:
             text = f"the evaluation failed: {error}; alerts stay as they are" if error else "the evaluation works again"
-            self._note(entry, text, now)
+            note(text)
             entry.error = error
         self._after(entry, step)
-
-    def _alerts(self, entry: Entry, store: SeriesStore, now: int, step: Step) -> None:
-        rule, kept, at = entry.rule, entry.kept, now - entry.rule.query_offset
-        result, entry.last_value = entry.query.watch(store, at)
-        holding: list[tuple[dict[str, str], float | None]] = [*elements(result)]
-        clear = elements(entry.resolve.evaluate(store, at)) if entry.resolve is not None and kept.lives else []
-        asked = rule.no_data != "ok" or entry.resolve is not None
-        absent = not holding and asked and not entry.query.has_input(store, at)
-        if absent is not entry.absent and rule.no_data != "ok":
-            words = {"keep": "alerts stay as they are", "alert": "that is an alert"}[rule.no_data]
-            self._note(entry, f"the condition has no input: {words}" if absent else "the condition has input again", now)
-        entry.absent = absent
-        if absent and rule.no_data == "alert":
-            holding = [(life.series, None) for life in kept.lives.values()] or [({}, None)]
-        present: dict[str, tuple[dict[str, str], dict[str, str], float | None]] = {}
-        for series, value in holding:
-            key, labels = entry.name(series, value)
-            if key in present:
-                raise PromQLError("two elements of the result have the same labels once those of the rule are on them")
-            present[key] = labels, series, value
-        if rule.limit and len(present) > rule.limit:
-            raise PromQLError(f"the rule gives {len(present)} alerts, its limit is {rule.limit}")
-        for key, (labels, series, value) in present.items():
-            step.holds(key, labels, series, value)
-        if not (absent and rule.no_data == "keep"):
-            for key, life in list(kept.lives.items()):
-                if key not in present and not self._in_gap(entry, life, store, now):
-                    stays = entry.resolve is not None and not absent and not any(agree(one, life.series) for one, _ in clear)
-                    step.clears(key, life, stays)
-        step.finish()
-
-    def _record(self, entry: Entry, store: SeriesStore, now: int, step: Step) -> None:
-        value = entry.query.evaluate(store, now - entry.rule.query_offset)
-        vector = value if isinstance(value, list) else [({}, value)]
-        samples, step.urgent = record(entry.rule, entry.kept, vector, now)
-        entry.last_value = samples[0].value if len(vector) == 1 else None
-        if not all([store.add(sample) for sample in samples]):
-            raise PromQLError("the store takes no more series, or a newer point is there")
-
-    def _in_gap(self, entry: Entry, life: Life, store: SeriesStore, now: int) -> bool:
-        """Whether the input of an alert ended with the last process, and did not come back yet."""
-        if not self._gaps or now >= self._gaps_end:
-            return False
-        behind = list(entry.behind(store, life.series))
-        return bool(behind) and all(self._gaps.get(one) == one.newest for one in behind)
 
     def _after(self, entry: Entry, step: Step) -> None:
         kept, rule_id = entry.kept, entry.rule.id
         wake = step.wake() if kept.lives or kept.contacts else NEVER
-        if kept.lives and self._time < self._gaps_end:
-            wake = min(wake, self._gaps_end)
+        if kept.lives and self._time < self._gaps.end:
+            wake = min(wake, self._gaps.end)
         if wake != entry.wake or wake <= self._time:
             entry.wake = wake
             if wake < NEVER:
@@ -294,26 +237,12 @@ class Engine:
             self._active[rule_id] = entry
         else:
             self._active.pop(rule_id, None)
-        if step.urgent:
-            self._document(rule_id, kept)
-        elif step.soft:
-            self._soft[rule_id] = None
-        self._report(step)
+        if step.urgent or step.soft:
+            self._ledger.keep(rule_id, kept, urgent=step.urgent)
+        self._ledger.report(step)
 
     def _step(self, rule: Rule, kept: Kept, now: int, inputs: Any) -> Step:
-        return Step(rule, kept, now, random=self._random, gates=self._gates, inputs=inputs or (lambda labels: []))
-
-    def _document(self, rule_id: str, kept: Kept) -> None:
-        self._soft.pop(rule_id, None)
-        self._news.documents[rule_id] = None if kept.empty() else msgspec.msgpack.encode(kept)
-
-    def _report(self, step: Step) -> None:
-        self._news.transitions += step.transitions
-        self._news.decisions += step.decisions
-        self.trace.add(step.decisions)
-
-    def _note(self, entry: Entry, text: str, now: int) -> None:
-        self.trace.add([Decision(id=ulid(now, self._random(10)), time=now, rule_id=entry.rule.id, kind="evaluation", text=text)])
+        return Step(rule, kept, now, ids=self._ledger.ids, gates=self._gates, inputs=inputs or (lambda labels: []))
 
     # -- what it says --------------------------------------------------------------------------------------------
 
@@ -340,6 +269,10 @@ class Engine:
             "activeAlerts": len(states),
         }
         return found | ({"error": entry.error} if entry is not None and entry.error else {})
+
+    def decisions(self, rule_id: str) -> list[Decision]:
+        """The newest decisions about a rule, the newest first: what is still in memory."""
+        return self._ledger.trace.of(rule_id)
 
     def reads(self, rule_ids: Iterable[str]) -> set[str]:
         """The names of the series that these rules read."""
@@ -374,20 +307,14 @@ class Engine:
 
     def take(self) -> News:
         """What happened since the last call, with the documents as they stood right after it."""
-        found, self._news = self._news, News()
+        found = self._ledger.take()
         if found:
             found.documents |= self.meta()
         return found
 
     def soft(self, limit: int) -> dict[str, bytes | None]:
         """Documents of at most ``limit`` rules of which only values changed since they were given; empty where none are left."""
-        found: dict[str, bytes | None] = {}
-        for rule_id in list(self._soft)[:limit]:
-            del self._soft[rule_id]
-            entry = self._entries.get(rule_id)
-            if entry is not None:
-                found[rule_id] = None if entry.kept.empty() else msgspec.msgpack.encode(entry.kept)
-        return found
+        return {one: encoded(self._entries[one].kept) for one in self._ledger.soft(limit) if one in self._entries}
 
     def meta(self) -> dict[str, bytes]:
         """The document of the engine."""
@@ -405,7 +332,7 @@ class Engine:
         marker; an alert whose inputs are all among them stays as it is until they come back, 5 minutes at most."""
         meta = documents.get(META)
         self._time = msgspec.msgpack.decode(meta, type=_Meta).time if meta is not None else 0
-        self._gaps, self._gaps_end = dict(gaps or {}), now + LOOKBACK
+        self._gaps = Gaps(dict(gaps or {}), now)
         downtime = now - self._time if self._time else 0
         for rule_id, blob in documents.items():
             if rule_id == META:
@@ -431,8 +358,8 @@ class Engine:
         redress(entry.rule, entry.kept)
         entry.wake = step.wake()
         if step.urgent:
-            self._document(entry.rule.id, entry.kept)
-        self._report(step)
+            self._ledger.keep(entry.rule.id, entry.kept, urgent=True)
+        self._ledger.report(step)
 
 
 def _gone(rule_id: str) -> Rule:

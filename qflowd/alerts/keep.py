@@ -12,7 +12,6 @@ from qflowd.model import Alert, Rule
 
 CONTACTS = 5_000
 """Label sets of one rule whose notifications are remembered. Only a label made from a value can reach it."""
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class Life(msgspec.Struct, omit_defaults=True):
@@ -63,12 +62,6 @@ def identity(rule: Rule) -> str:
 def fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
     """The name of a rule with one label set."""
     return hashlib.sha256(repr((rule_id, sorted(labels.items()))).encode()).hexdigest()[:16]
-
-
-def ulid(time: int, randomness: bytes) -> str:
-    """26 characters of Crockford's base 32: 48 bits of time, 80 of randomness."""
-    number = (time & (1 << 48) - 1) << 80 | int.from_bytes(randomness[:10], "big")
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def labelled(rule: Rule, series: Mapping[str, str], value: float | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from qflowd.alerts import contact as contacts
-from qflowd.alerts.keep import CONTACTS, Contact, Kept, Life, dress, ulid
+from qflowd.alerts.keep import CONTACTS, Contact, Kept, Life, dress
 from qflowd.model import Alert, AlertStatus, Decision, Input, Reason, Rule, Transition
 
 NEVER = 1 << 62
@@ -18,7 +18,7 @@ Kind = Literal["transition", "notification", "restart"]
 class Step:
     """Moves the alerts of ``rule`` on to ``now``, changing ``kept`` in place.
 
-    ``random(n)`` gives n bytes for ids; ``inputs(labels)`` the series behind an element with these labels, for the trace.
+    ``ids(time)`` gives names; ``inputs(labels)`` the series behind an element with these labels, for the trace.
     ``urgent`` says that a timer or a status changed, ``soft`` that only a value or a text did.
     """
 
@@ -28,12 +28,12 @@ class Step:
         kept: Kept,
         now: int,
         *,
-        random: Callable[[int], bytes],
+        ids: Callable[[int], str],
         gates: Sequence[contacts.Gate],
         inputs: Callable[[Mapping[str, str]], list[Input]],
     ) -> None:
         self.rule, self.kept, self.now = rule, kept, now
-        self._random, self._gates, self._inputs = random, gates, inputs
+        self._ids, self._gates, self._inputs = ids, gates, inputs
         self.transitions: list[Transition] = []
         self.decisions: list[Decision] = []
         self.urgent = self.soft = False
@@ -43,7 +43,7 @@ class Step:
         rule, now = self.rule, self.now
         life = self.kept.lives.get(key)
         if life is None:
-            alert = Alert(ulid(now, self._random(10)), key, rule.id, rule.name, rule.severity, rule.condition, labels, {}, value,
+            alert = Alert(self._ids(now), key, rule.id, rule.name, rule.severity, rule.condition, labels, {}, value,
                           "pending", now)  # fmt: skip
             life = self.kept.lives[key] = Life(alert, series)
             dress(rule, life)
@@ -231,7 +231,7 @@ class Step:
     ) -> None:
         self.decisions.append(
             Decision(
-                id=ulid(self.now, self._random(10)),
+                id=self._ids(self.now),
                 time=self.now,
                 rule_id=self.rule.id,
                 kind=kind,

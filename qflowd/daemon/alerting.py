@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from qflowd.alerts.engine import Engine, News
+from qflowd.alerts.engine import Engine
+from qflowd.alerts.ledger import News
 from qflowd.alerts.rule import defaults
 from qflowd.alerts.trace import kept
 from qflowd.model import Alert, Decision, Rule, Transition
@@ -220,7 +221,7 @@ class Alerting:
         source, _, place = cursor.partition(":")
         found: list[Decision] = []
         if source != "journal":
-            memory = [one for one in self.engine.trace.of(rule_id) if not place or one.id < place]
+            memory = [one for one in self.engine.decisions(rule_id) if not place or one.id < place]
             if len(memory) > limit:
                 return memory[:limit], f"memory:{memory[limit - 1].id}"
             found = memory
