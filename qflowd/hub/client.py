@@ -14,6 +14,9 @@ WRITE_BYTES = 64 * 1024
 TURN_BYTES = 256 * 1024
 """After so many bytes in one go the loop gets its turn."""
 
+EARLY_MS = 250
+"""So much sooner than its interval says a state may go out."""
+
 CLOSE_PATIENCE = 5.0
 SLOW = (4008, "slow consumer")
 
@@ -33,27 +36,35 @@ class Wire(Protocol):
 class Subscription:
     """One stream for one client. While ``reading`` it is fed from the shared history, after that as things happen."""
 
-    __slots__ = ("due", "filter", "held", "interval", "pages", "position", "reading", "stream")
+    __slots__ = ("_on_beat", "due", "filter", "interval", "pages", "position", "reading", "stream")
 
     def __init__(self, stream: Stream, wanted: Filter, interval: int) -> None:
         self.stream = stream
         self.filter = wanted
         self.interval = interval
         self.due = 0
-        self.held = False
+        self._on_beat = False
         self.pages: Iterator[Frame] | None = None
         self.position = stream.seq
         self.reading = False
 
-    def wait(self, now: int) -> int:
-        """Milliseconds until the next state is due; 0 begins the next interval."""
+    def takes(self, now: int) -> bool:
+        """Whether a state may go out at ``now`` (epoch ms); yes begins the next interval.
+
+        States go out when they are published, never later from a timer of the subscription's own: all with one interval keep
+        the publisher's beat, and get a value when it is fresh.
+        """
         left = min(self.due - now, self.interval)
         # What comes a little early is not held back for a whole round: publisher and interval tick alike.
-        if left > min(200, self.interval // 10):
-            return left
-        on_beat = abs(left) <= self.interval // 2 and self.due
-        self.due = (self.due if on_beat else now) + self.interval
-        return 0
+        if left > min(EARLY_MS, self.interval // 4):
+            return False
+        self.due = (self.due if self._on_beat and left > -self.interval // 2 else now) + self.interval
+        self._on_beat = True
+        return True
+
+    def begin(self, now: int) -> None:
+        """The first state is the snapshot's; the next goes out with the publisher's beat, half an interval from ``now`` or later."""
+        self.due = now + self.interval // 2
 
     def read_snapshot(self, now: int) -> None:
         """Begin with the present snapshot."""
@@ -89,8 +100,8 @@ class Client:
 
     __slots__ = (
         "_again", "_direct", "_free", "_in_flight", "_last", "_ping", "_pong", "_queue", "_queued", "_states", "_timer", "address",
-        "blocked_at", "closing", "conflated", "connected_at", "filters", "id", "limit", "on_slow", "pinged", "roles", "seen", "sent",
-        "sent_bytes", "subject", "subscriptions", "wire",
+        "blocked_at", "closing", "conflated", "connected_at", "counted", "filters", "id", "limit", "on_slow", "pinged", "roles", "seen",
+        "sent", "sent_bytes", "subject", "subscriptions", "wire",
     )  # fmt: skip
 
     def __init__(self, client_id: str, wire: Wire, limit: int, filters: Filters, now: int, on_slow: Callable[[], None]) -> None:
@@ -109,6 +120,8 @@ class Client:
         self.sent = 0
         self.sent_bytes = 0
         self.conflated = 0
+        self.counted = (0, 0, 0)
+        """What of ``sent``, ``sent_bytes`` and ``conflated`` is in the hub's figures."""
         self.closing = False
         # Since when the socket has not taken what it was given, by the loop's clock in seconds.
         self.blocked_at: float | None = None
@@ -161,10 +174,22 @@ class Client:
             self.conflated += 1
         self._states[stream] = frame
 
+    def subscribe(self, subscription: Subscription) -> None:
+        """Begin a subscription, in place of one to the same stream."""
+        self.forget(subscription.stream.name)
+        self.subscriptions[subscription.stream.name] = subscription
+        subscription.stream.subscribers[self] = subscription
+
     def forget(self, stream: str) -> None:
         """End a subscription."""
-        self.subscriptions.pop(stream, None)
+        ended = self.subscriptions.pop(stream, None)
+        if ended is not None:
+            del ended.stream.subscribers[self]
         self._states.pop(stream, None)
+
+    def _forget_all(self) -> None:
+        for name in list(self.subscriptions):
+            self.forget(name)
 
     def ping(self, now: int) -> None:
         """Send a ping, ahead of what waits."""
@@ -194,8 +219,7 @@ class Client:
             return
         self.closing = True
         self._free = False
-        self._states.clear()
-        self.subscriptions.clear()
+        self._forget_all()
         self._queue.append(frame.wire(self.wire.deflate))
         self._last = (code, reason)
         self._timer = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.wire.abort)
@@ -206,8 +230,7 @@ class Client:
         self.closing = True
         self._free = False
         self._queue.clear()
-        self._states.clear()
-        self.subscriptions.clear()
+        self._forget_all()
         self._ping = self._pong = None
         self._queued = 0
         self._last = None

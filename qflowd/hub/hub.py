@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from qflowd.hub.client import Client, Subscription
+from qflowd.hub.figures import Figures
 from qflowd.hub.filters import FilterError, Filters
 from qflowd.hub.frames import Frame, reply, to_json
 from qflowd.hub.requests import Subscribe, invalid
@@ -20,9 +21,6 @@ BATCH_SECONDS = 0.05
 FLUSH_ITEMS = 500
 DASHBOARD_FRESH_MS = 250
 CLOSE_REASON_BYTES = 123
-BEHIND_MS = 2_000
-"""A client whose socket has taken nothing for so long counts as behind."""
-
 HEARTBEAT_TIMEOUT = (1001, "Heartbeat timeout")
 
 Identity = tuple[str, Sequence[str]]
@@ -64,11 +62,8 @@ class Hub:
         self._serial = 0
         self._offered: dict[str, dict[int | str, Any]] = {}
         self._flush_timer: asyncio.TimerHandle | None = None
-        self._due_timer: asyncio.TimerHandle | None = None
         self._ticked: int | None = None
-        self._counts = (0, 0)
-        self._rate = 0.0
-        self._past = {"sent": 0, "bytes": 0, "conflated": 0}
+        self._figures = Figures()
         self._slow = 0
         self._empty: asyncio.Event | None = None
         self._slices = Slices()
@@ -118,22 +113,29 @@ class Hub:
                 self._publish(self.streams[name], list(items.values()), "stream_update", self.clock())
 
     def _publish(self, stream: Stream, data: Any, type: str, now: int) -> None:
-        if stream.state:
-            stream.publish(data, type, now)
-            self._slices.add(self._send_states([stream], now))
-            return
         for message in stream.publish(data, type, now):
-            self._slices.add(self._broadcast(stream, message))
+            self._sweep(stream, self._give_state(stream, now) if stream.state else self._broadcast(stream, message))
+
+    def _sweep(self, stream: Stream, walk: Iterator[None]) -> None:
+        """Walk over the subscribers of ``stream``, a slice at a time."""
+
+        def counted() -> Iterator[None]:
+            yield from walk
+            stream.sweeps -= 1
+
+        stream.sweeps += 1
+        self._slices.add(counted())
 
     def _broadcast(self, stream: Stream, message: Message) -> Iterator[None]:
         """Send ``message`` to all who were there when it was published.
 
         Who reads the past comes to it there, and who subscribed meanwhile has it in the snapshot: both are ahead or reading.
         """
-        name, seq = stream.name, message.seq
+        seq = message.seq
         frames: dict[object, Frame | None] = {}
-        for client in list(self._clients.values()):
-            subscription = client.subscriptions.get(name)
+        subscribers = stream.subscribers
+        for client in list(subscribers):
+            subscription = subscribers.get(client)
             if subscription is not None and not subscription.reading and subscription.position < seq:
                 subscription.position = seq
                 frame = self._frame(stream, message, subscription, frames)
@@ -149,33 +151,24 @@ class Hub:
             frames[key] = stream.frame(message, subscription.filter)
         return frames[key]
 
-    def _send_states(self, streams: Iterable[Stream], now: int) -> Iterator[None]:
-        """Send the newest of each state stream to those whose interval is over; wake up again for the others."""
-        wake: int | None = None
-        for stream in streams:
-            if not stream.history:
+    def _give_state(self, stream: Stream, now: int) -> Iterator[None]:
+        """Send the newest state to those whose interval is over; the others get it, or one that is newer, at a later tick."""
+        message = stream.history[-1]
+        stream.held_back = False
+        frames: dict[object, Frame | None] = {}
+        subscribers = stream.subscribers
+        for client in list(subscribers):
+            yield
+            subscription = subscribers.get(client)
+            if subscription is None or subscription.reading or subscription.position >= message.seq:
                 continue
-            message = stream.history[-1]
-            frames: dict[object, Frame | None] = {}
-            for client in list(self._clients.values()):
-                yield
-                subscription = client.subscriptions.get(stream.name)
-                if subscription is None or subscription.reading or subscription.position >= message.seq:
-                    continue
-                left = subscription.wait(now)
-                if left:
-                    wake = left if wake is None else min(wake, left)
-                    continue
-                subscription.position = message.seq
-                frame = self._frame(stream, message, subscription, frames)
-                if frame is not None:
-                    client.send_state(stream.name, frame)
-        if wake is not None and self._due_timer is None and not self.closed:
-            self._due_timer = asyncio.get_running_loop().call_later(wake / 1000, self._on_due)
-
-    def _on_due(self) -> None:
-        self._due_timer = None
-        self._slices.add(self._send_states([stream for stream in self.streams.values() if stream.state], self.clock()))
+            if not subscription.takes(now):
+                stream.held_back = True
+                continue
+            subscription.position = message.seq
+            frame = self._frame(stream, message, subscription, frames)
+            if frame is not None:
+                client.send_state(stream.name, frame)
 
     # Subscriptions
 
@@ -203,14 +196,13 @@ class Hub:
                 subscription.read_snapshot(now)
             else:
                 subscription.read_after(after)
-            subscription.due = now + subscription.interval
+            subscription.begin(now)
         data = {"subscriptions": listed, "positions": positions, "unknown": unknown}
         client.send(reply("subscription_confirmed", data, now))
         if client.closing:
             return
         for subscription, _ in started:
-            client.forget(subscription.stream.name)
-            client.subscriptions[subscription.stream.name] = subscription
+            client.subscribe(subscription)
         client.pump()
 
     def merge_filters(self, client: Client, change: Mapping[str, Any]) -> None:
@@ -227,7 +219,7 @@ class Hub:
     def positions(self, client: Client) -> dict[str, Any]:
         """Where the client is in each stream; a snapshot it has not read to its end is no position."""
         return {
-            name: {"epoch": one.stream.epoch, "seq": one.position if one.reading or self._slices.busy else one.stream.seq}
+            name: {"epoch": one.stream.epoch, "seq": one.position if one.reading or one.stream.sweeps else one.stream.seq}
             for name, one in client.subscriptions.items()
             if one.pages is None
         }
@@ -255,9 +247,7 @@ class Hub:
         """A connection ended."""
         client.gone()
         if self._clients.pop(client.id, None) is not None:
-            self._past["sent"] += client.sent
-            self._past["bytes"] += client.sent_bytes
-            self._past["conflated"] += client.conflated
+            self._figures.count(client)
         if not self._clients and self._empty is not None:
             self._empty.set()
 
@@ -298,16 +288,14 @@ class Hub:
         self._slices.add(self._beat(now, interval, jumped))
         for stream in self.streams.values():
             stream.trim(now)
-        self._slices.add(self._send_states([stream for stream in self.streams.values() if stream.state], now))
-        sent, at = self._total("sent"), self._counts[1]
-        if now > at:
-            self._rate = max(0.0, (sent - self._counts[0]) * 1000 / (now - at)) if at else 0.0
-            self._counts = (sent, now)
+            if stream.held_back:
+                self._sweep(stream, self._give_state(stream, now))
 
     def _beat(self, now: int, interval: int, jumped: bool) -> Iterator[None]:
-        """Ping those whose turn it is, close those that have said nothing for two intervals."""
+        """Count what each client was sent, ping those whose turn it is, close those that have said nothing for two intervals."""
         for client in list(self._clients.values()):
             yield
+            self._figures.count(client)
             if jumped:
                 client.seen = client.pinged = now
             if client.closing:
@@ -316,6 +304,7 @@ class Hub:
                 client.close(*HEARTBEAT_TIMEOUT)
             elif now - client.pinged >= interval:
                 client.ping(now)
+        self._figures.round(now)
 
     def configure(self, settings: HubSettings) -> None:
         """Take other settings; those of compression and message size hold for connections made from here on."""
@@ -331,9 +320,6 @@ class Hub:
         self.flush()
         self.closed = True
         closing = reason.encode()[:CLOSE_REASON_BYTES].decode(errors="ignore")
-        if self._due_timer is not None:
-            self._due_timer.cancel()
-            self._due_timer = None
         self._slices.add(self._part(reason, closing))
 
     def _part(self, reason: str, closing: str) -> Iterator[None]:
@@ -359,11 +345,6 @@ class Hub:
 
     # Figures
 
-    def _total(self, name: str) -> int:
-        key = {"sent": "sent", "bytes": "sent_bytes", "conflated": "conflated"}[name]
-        now = sum(getattr(client, key) for client in self._clients.values())
-        return self._past[name] + int(now)
-
     def clients(self) -> list[dict[str, Any]]:
         """Each connected client as the API shows it; times epoch ms."""
         return [
@@ -387,17 +368,18 @@ class Hub:
         ]
 
     def stats(self) -> dict[str, Any]:
-        """Figures of the hub; counts are since the start, ``messagesPerSecond`` over the last tick."""
-        subscriptions = [name for client in self._clients.values() for name in client.subscriptions]
+        """Figures of the hub. Counts are since the start and, like ``messagesPerSecond``, as they were at the last tick."""
+        subscribers = [len(stream.subscribers) for stream in self.streams.values()]
+        figures = self._figures
         return {
             "connectedClients": len(self._clients),
-            "activeStreams": len(set(subscriptions)),
-            "messagesSent": self._total("sent"),
-            "messagesPerSecond": round(self._rate, 3),
-            "bytesSent": self._total("bytes"),
-            "subscriptions": len(subscriptions),
-            "conflated": self._total("conflated"),
+            "activeStreams": sum(map(bool, subscribers)),
+            "messagesSent": figures.sent,
+            "messagesPerSecond": round(figures.rate, 3),
+            "bytesSent": figures.sent_bytes,
+            "subscriptions": sum(subscribers),
+            "conflated": figures.conflated,
             "slowConsumers": self._slow,
-            "behind": sum(one.behind() >= BEHIND_MS for one in self._clients.values() if one.blocked_at is not None),
-            "queueBytes": sum(one.buffered for one in self._clients.values() if one.blocked_at is not None),
+            "behind": figures.behind,
+            "queueBytes": figures.queued,
         }

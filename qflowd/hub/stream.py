@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from qflowd.hub.filters import Filter, as_text
 from qflowd.hub.frames import Frame, to_json
+
+if TYPE_CHECKING:
+    from qflowd.hub.client import Client, Subscription
 
 KEEP_MESSAGES = 1_000
 KEEP_MS = 600_000
@@ -140,6 +143,11 @@ class Stream:
         self.epoch = epoch
         self.seq = 0
         self.state = view.kind == "state"
+        self.subscribers: dict[Client, Subscription] = {}
+        self.sweeps = 0
+        """Walks over the subscribers that have not come to their end."""
+        self.held_back = False
+        """Whether the newest state waits for the interval of some subscriber."""
         self.history: deque[Message] = deque()
         self.bytes = 0
         self._keys = {f: (k,) if isinstance(k, str) else tuple(k) for f, k in view.item_fields.items()}

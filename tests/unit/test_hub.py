@@ -308,12 +308,34 @@ def test_state_streams_keep_the_interval():
             for n in range(1, 7):
                 place.now += 1_000
                 place.hub.publish("performance_metrics", {"cpu": n})
-            assert [(await hear(ws))["data"]["cpu"] for _ in range(3)] == [2, 4, 6]
+            assert [(await hear(ws))["data"]["cpu"] for _ in range(3)] == [1, 3, 5], "half an interval after the snapshot, then the beat"
             place.now += 100
             place.hub.publish("performance_metrics", {"cpu": 7})
             place.now += 1_900
             place.hub.tick(place.now)
             assert (await hear(ws))["data"]["cpu"] == 7
+
+    run(body)
+
+
+@pytest.mark.parametrize("phase", range(0, 1_000, 50))
+def test_a_state_published_each_second_reaches_all_who_ask_for_it_at_once(phase):
+    """Whenever they subscribed, and though the publisher's beat is some 100 ms unsteady."""
+
+    async def body() -> None:
+        place = House()
+        wire = OpenWire()
+        client = Client("c", wire, 100_000, place.hub.filters(), place.now, place.hub.count_slow)
+        place.hub.add(client)
+        began = place.now
+        place.now += phase
+        place.hub.subscribe(client, Subscribe(["performance_metrics"], 1_000, {}, {}))
+        for n in range(1, 20):
+            place.now = began + 1_000 * n + (n * 37) % 100
+            wire.written.clear()
+            place.hub.publish("performance_metrics", {"cpu": n})
+            if n > 1:
+                assert b'"cpu":%d}' % n in b"".join(wire.written), f"the {n}th"
 
     run(body)
 
@@ -593,7 +615,7 @@ class StuckWire:
 
 def stuck_client(place: House) -> tuple[Client, StuckWire]:
     wire = StuckWire()
-    client = Client("c", wire, 100_000, place.hub.filters(), 0, place.hub.count_slow)
+    client = Client("c", wire, 100_000, place.hub.filters(), place.now, place.hub.count_slow)
     place.hub.add(client)
     return client, wire
 
@@ -609,6 +631,7 @@ def test_states_are_conflated_for_a_slow_client():
         sent = len(wire.written)
         assert wire.waiting is not None and client.blocked_at is not None
         client.blocked_at -= 3
+        place.hub.tick(place.now)
         assert place.hub.stats()["behind"] == 1 and place.hub.stats()["queueBytes"] > 0 and place.hub.clients()[0]["behindMs"] >= 3_000
         wire.waiting.set_result(None)
         await asyncio.sleep(0)
