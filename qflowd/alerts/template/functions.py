@@ -15,8 +15,8 @@ from urllib.parse import quote_plus, urlsplit
 
 from qflowd.alerts.template import printf
 from qflowd.alerts.template.errors import TemplateError
-from qflowd.alerts.template.patterns import pattern
 from qflowd.alerts.template.values import Absent, Arguments, Sample, Samples, number, type_name
+from qflowd.patterns import PatternError, pattern
 
 _LARGE, _SMALL = "kMGTPEZY", "munpfazy"
 _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
@@ -163,6 +163,22 @@ def args(*values: Any) -> Arguments:
     return Arguments({f"arg{place}": value for place, value in enumerate(values)})
 
 
+def match(text: str, subject: str) -> bool:
+    """Whether ``subject`` holds a match of the pattern ``text``. Raises TemplateError."""
+    try:
+        return pattern(text).found_in(subject)
+    except PatternError as error:
+        raise TemplateError(str(error)) from None
+
+
+def replace_all(text: str, by: str, subject: str) -> str:
+    """``subject`` with every match of the pattern ``text`` replaced. Raises TemplateError."""
+    try:
+        return pattern(text).replaced(subject, by)
+    except PatternError as error:
+        raise TemplateError(str(error)) from None
+
+
 def link(tab: int) -> Callable[[str], str]:
     return lambda expression: f"/graph?g0.expr={quote_plus(expression)}&g0.tab={tab}"
 
@@ -190,8 +206,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...], bool]] = {
     "stripPort": (strip_port, (STRING,), False),
     "stripDomain": (strip_domain, (STRING,), False),
     "safeHtml": (str, (STRING,), False),
-    "match": (lambda text, subject: pattern(text).found_in(subject), (STRING, STRING), False),
-    "reReplaceAll": (lambda text, by, subject: pattern(text).replaced(subject, by), (STRING, STRING, STRING), False),
+    "match": (match, (STRING, STRING), False),
+    "reReplaceAll": (replace_all, (STRING, STRING, STRING), False),
     "graphLink": (link(0), (STRING,), False),
     "tableLink": (link(1), (STRING,), False),
     "first": (first, (SAMPLES,), False),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
+from qflowd.patterns import Pattern, PatternError, filled
 from qflowd.series.promql.value import LABEL, Node, PromQLError, Value, Vector, bare
 
 CALENDAR: dict[str, Callable[[datetime], int]] = {
@@ -19,7 +18,6 @@ CALENDAR: dict[str, Callable[[datetime], int]] = {
     "month": lambda at: at.month,
     "year": lambda at: at.year,
 }
-_GROUP = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))", re.ASCII)
 
 
 def calendar(name: str) -> Callable[[float], float]:
@@ -108,17 +106,20 @@ def label_replace(inner: Node, target: str, replacement: str, source: str, expre
     if not LABEL.fullmatch(target):
         raise PromQLError(f"label_replace: {target!r} is not the name of a label")
     try:
-        pattern = re.compile(expression, re.DOTALL)
-    except (ValueError, OverflowError, RecursionError, re.error) as error:
-        raise PromQLError(f"the regular expression {expression!r} is not supported: {error}") from None
+        pattern = Pattern(expression, dotall=True)
+    except PatternError as error:
+        raise PromQLError(f"label_replace: {error}") from None
 
     def evaluate(store: Any, time: int) -> Value:
         found: Vector = []
         seen: set[Any] = set()
         for labels, value in elements(inner, store, time):
-            hit = pattern.fullmatch(labels.get(source, ""))
+            try:
+                hit = pattern.whole(labels.get(source, ""))
+            except PatternError as error:
+                raise PromQLError(f"label_replace: {error}") from None
             if hit is not None:
-                text = _GROUP.sub(partial(_expand, hit), replacement)
+                text = filled(replacement, hit)
                 labels = {**{name: own for name, own in labels.items() if name != target}, **({target: text} if text else {})}
             key = frozenset(labels.items())
             if key in seen:
@@ -128,13 +129,3 @@ def label_replace(inner: Node, target: str, replacement: str, source: str, expre
         return found
 
     return evaluate
-
-
-def _expand(hit: re.Match[str], reference: re.Match[str]) -> str:
-    if reference[1]:
-        return "$"
-    name = reference[2] or reference[3]
-    try:
-        return hit[int(name) if name.isdigit() else name] or ""
-    except (IndexError, ValueError):
-        return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +45,8 @@ class Selector:
             else:
                 try:
                     self.matchers.append(Matcher(one.name, op, one.value))
-                except (ValueError, OverflowError, RecursionError, re.error) as error:
-                    raise PromQLError(f"the regular expression {one.value!r} is not supported: {error}") from None
+                except ValueError as error:
+                    raise PromQLError(f"the matcher of {one.name}: {error}") from None
         self.offset = milliseconds(node.offset) if node.offset is not None else 0
 
     def instant(self, store: SeriesStore, time: int) -> Vector:
