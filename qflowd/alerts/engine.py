@@ -109,7 +109,6 @@ class Engine:
     def _redressed(self, rule: Rule, old: Entry) -> Entry:
         """The rule's new texts on its alerts, which keep their timers under the names of their new labels."""
         kept = old.kept
-        kept.contacts = {key: one for key, one in kept.contacts.items() if key in kept.lives}
         redress(rule, kept)
         entry = Entry(rule, kept)
         entry.last_value, entry.last_evaluation, entry.error, entry.wake = old.last_value, old.last_evaluation, old.error, old.wake

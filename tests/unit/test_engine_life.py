@@ -136,6 +136,19 @@ def test_cooldown_holds_back_firing_only() -> None:
     assert run(1) == [RESOLVES]
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_new_texts_leave_the_cooldown_of_resolved_alerts(restart: bool) -> None:
+    run, texts = Run(rule(cooldown=5 * S)), rule(cooldown=5 * S, annotations={"summary": "{{ $value }}"})
+    run(9, 1)
+    if restart:
+        documents, run.engine = run.engine.dump(), Engine([texts])
+        run.engine.restore(documents, run.now)
+    else:
+        run.replace(texts)
+    assert run(9, 9) == [(None, "firing", False)], "told less than the cooldown ago"
+    assert run(9, 9) == [("firing", "firing", True)]
+
+
 def test_a_held_notification_survives_a_restart_and_waits_for_an_acknowledgement_to_end() -> None:
     run = Run(rule(cooldown=5 * S))
     run(9, 1, 9)
