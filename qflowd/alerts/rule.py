@@ -14,14 +14,20 @@ from qflowd.series.promql import PromQLError, compile
 SEED_CHANNELS = frozenset({"dashboard", "webhook", "email", "slack", "sms"})
 SHOWN = frozenset({"source", "state", "lastValue", "lastEvaluation", "activeAlerts", "version", "warnings"})
 """What the API adds to a rule that it shows: a rule read from it can be sent back as it is."""
-KEYS = tuple(
-    "id name condition for keep_firing_for resolve_when severity channels cooldown no_data labels annotations enabled".split()  # noqa: SIM905
-)
+KEYS = (
+    "id", "name", "record", "condition", "for", "keep_firing_for", "resolve_when", "severity", "channels", "cooldown", "no_data",
+    "labels", "annotations", "enabled", "group", "interval", "limit", "query_offset",
+)  # fmt: skip
+RECORDS = frozenset({"id", "name", "record", "condition", "labels", "enabled", "group", "interval", "limit", "query_offset"})
+"""Keys that mean something in a recording rule; of the others it may have the defaults only."""
+SHORTEST = 100
+"""Ms between two evaluations, at least."""
 LONGEST = 366 * 86_400_000
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)"
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SERIES = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _MISSING: Any = object()
 
 
@@ -75,6 +81,31 @@ def _identity(value: Any) -> str:
     return value
 
 
+def _series(value: Any) -> str:
+    if not isinstance(value, str) or (value and not _SERIES.fullmatch(value)):
+        raise ValueError("expected the name of a series: letters, digits, _ and :, as in job:errors:rate5m")
+    return value
+
+
+def _group(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 200:
+        raise ValueError("expected a text of at most 200 characters")
+    return value
+
+
+def _interval(value: Any) -> int:
+    found = _duration(value)
+    if 0 < found < SHORTEST:
+        raise ValueError(f"expected at least {SHORTEST}ms, or 0 for alerts.evaluation_interval")
+    return found
+
+
+def _limit(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 1_000_000:
+        raise ValueError("expected a whole number up to 1000000, 0 for no limit")
+    return value
+
+
 def _one_of(*allowed: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in allowed:
@@ -101,6 +132,11 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "cooldown": _duration,
     "no_data": _one_of("ok", "alert", "keep"),
     "enabled": _enabled,
+    "record": _series,
+    "group": _group,
+    "interval": _interval,
+    "limit": _limit,
+    "query_offset": _duration,
 }
 
 
@@ -108,7 +144,7 @@ def _short(text: str | int | float) -> bool:
     return len(text) <= 10_000 if isinstance(text, str) else abs(text) < 1e300 or text != text
 
 
-def _texts(value: Any, path: str, problems: list[Problem], *, labels: bool) -> dict[str, str]:
+def _texts(value: Any, path: str, problems: list[Problem], *, labels: bool, templates: bool) -> dict[str, str]:
     if not isinstance(value, Mapping):
         problems.append(Problem(path, "expected a mapping of names to texts"))
         return {}
@@ -121,20 +157,23 @@ def _texts(value: Any, path: str, problems: list[Problem], *, labels: bool) -> d
             problems.append(Problem(here, "expected a text"))
         else:
             try:
-                template(str(text))
+                if templates:
+                    template(str(text))
             except TemplateError as error:
                 problems.append(Problem(here, str(error)))
             found[key] = str(text)
     return found
 
 
-def _channels(value: Any, known: Collection[str], problems: list[Problem], warnings: list[str]) -> tuple[str, ...]:
+def _channels(value: Any, known: Collection[str] | None, problems: list[Problem], warnings: list[str]) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)):
         problems.append(Problem("channels", "expected a list of channel names"))
         return ()
     for index, name in enumerate(value):
         if not isinstance(name, str):
             problems.append(Problem(f"channels[{index}]", "expected the name of a channel"))
+        elif known is None:
+            continue
         elif name in SEED_CHANNELS and name != "dashboard" and name not in known:
             warnings.append(f"channel {name} is not configured")
         elif name not in SEED_CHANNELS and name not in known:
@@ -143,16 +182,21 @@ def _channels(value: Any, known: Collection[str], problems: list[Problem], warni
     return tuple(dict.fromkeys(name for name in value if isinstance(name, str)))
 
 
-def parse_rule(mapping: Mapping[str, Any], source: RuleSource, *, channels: Collection[str]) -> tuple[Rule, list[str]]:
-    """A rule and its warnings. Keys in snake_case or camelCase. Raises RuleError with every mistake."""
+_SPELLINGS = {spelling: key for key in KEYS for spelling in (key, _camel(key))} | {"expr": "condition"}
+
+
+def parse_rule(mapping: Mapping[str, Any], source: RuleSource, *, channels: Collection[str] | None) -> tuple[Rule, list[str]]:
+    """A rule and its warnings. Keys in snake_case or camelCase; ``expr`` is another word for ``condition``. ``channels``: the
+    names that are configured, ``None`` where any will do. Raises RuleError with every mistake."""
     problems: list[Problem] = []
     warnings: list[str] = []
-    known = {spelling: key for key in KEYS for spelling in (key, _camel(key))}
+    known = _SPELLINGS
     given: dict[str, Any] = {}
     for key, value in mapping.items():
         if key in known:
             if known[key] in given:
-                problems.append(Problem(str(key), f"given twice: as {known[key]} and {_camel(known[key])}"))
+                first = next(one for one in mapping if known.get(one) == known[key])
+                problems.append(Problem(str(key), f"given twice: as {first} and {key}"))
             given[known[key]] = value
         elif key == "escalate":
             problems.append(Problem("escalate", "escalation is not supported"))
@@ -160,6 +204,9 @@ def parse_rule(mapping: Mapping[str, Any], source: RuleSource, *, channels: Coll
             near = difflib.get_close_matches(str(key), list(known), 1)
             hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(KEYS)}"
             problems.append(Problem(str(key), f"unknown key; {hint}"))
+    records = bool(given.get("record"))
+    if records:
+        given.setdefault("name", given["record"])
     fields: dict[str, Any] = {}
     for key in KEYS:
         value = given.get(key, _MISSING)
@@ -167,7 +214,7 @@ def parse_rule(mapping: Mapping[str, Any], source: RuleSource, *, channels: Coll
             if key in ("name", "condition"):
                 problems.append(Problem(key, "is missing"))
         elif key in ("labels", "annotations"):
-            fields[key] = _texts(value, key, problems, labels=key == "labels")
+            fields[key] = _texts(value, key, problems, labels=key == "labels", templates=not records)
         elif key == "channels":
             fields[key] = _channels(value, channels, problems, warnings)
         else:
@@ -175,10 +222,23 @@ def parse_rule(mapping: Mapping[str, Any], source: RuleSource, *, channels: Coll
                 fields["for_" if key == "for" else key] = _CHECKS[key](value)
             except ValueError as error:
                 problems.append(Problem(key, str(error)))
+    if not problems and records:
+        problems += _recording(fields)
     if problems:
         raise RuleError(problems)
     fields.setdefault("id", slug(fields["name"]))
     return Rule(**fields, source=source), warnings
+
+
+def _recording(fields: Mapping[str, Any]) -> list[Problem]:
+    """What a recording rule cannot have."""
+    plain = Rule(id="", name="", condition="")
+    own = {("for_" if key == "for" else key): key for key in KEYS if key not in RECORDS}
+    return [
+        Problem(key, "means nothing in a recording rule; remove it, or write an alert rule that reads the series")
+        for field, key in own.items()
+        if field in fields and fields[field] != getattr(plain, field)
+    ]
 
 
 def defaults() -> list[Rule]:

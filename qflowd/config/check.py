@@ -45,7 +45,7 @@ def check(document: Document) -> None:
             known = list(rule.get("properties", {}))
             for key in error.instance:
                 if key not in known:
-                    document.mistake((*path, key), _unknown(key, known))
+                    document.mistake((*path, key), unknown(key, known))
         else:
             document.mistake(path, _words(error, path))
 
@@ -68,7 +68,8 @@ def _take_unsupported(document: Document, path: Path) -> None:
             document.mistake(path, "not supported by this version; remove it")
 
 
-def _unknown(key: str, known: list[str]) -> str:
+def unknown(key: str, known: list[str]) -> str:
+    """What is wrong with a key that is none of ``known``."""
     near = difflib.get_close_matches(key, known, 1, 0.6)
     return f"unknown key, did you mean {near[0]}?" if near else f"unknown key, known are: {', '.join(known)}"
 

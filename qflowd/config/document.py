@@ -17,6 +17,7 @@ from qflowd.config.errors import ConfigError, Mistake
 Path = tuple[str | int, ...]
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_VALUES = 100_000
+"""Values that a text may hold whatever its length; a longer one may hold as many as it has characters."""
 _MAX_DEPTH = 64
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -37,10 +38,14 @@ for _tag, _pattern in (("bool", _BOOLEAN), ("null", _NULL), ("int", _INTEGER), (
 
 @dataclass
 class Document:
-    """A value with the places (file, line from 1) of all that is in it, and the mistakes met while reading."""
+    """A value with the places (file, line from 1) of all that is in it, and the mistakes met while reading.
+
+    ``written``: scalars that are no text, as they were written, for those who want ``1.0`` or ``yes`` as text.
+    """
 
     value: Any = None
     places: dict[Path, tuple[str, int]] = field(default_factory=dict)
+    written: dict[Path, str] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
 
     def mistake(self, path: Path, message: str) -> None:
@@ -77,20 +82,22 @@ def read(text: str, file: str, environment: Mapping[str, str], *, verbatim: tupl
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError([Mistake(file, 0, "", f"not YAML: {error}")]) from None
     if node is not None:
-        document.value = _Construction(document, file, environment, verbatim).value(node, ())
+        document.value = _Construction(document, file, environment, verbatim, max(_MAX_VALUES, len(text))).value(node, ())
     return document
 
 
 class _Construction:
-    def __init__(self, document: Document, file: str, environment: Mapping[str, str], verbatim: tuple[Path, ...]) -> None:
-        self.document, self.file, self.environment, self.verbatim = document, file, environment, verbatim
+    def __init__(
+        self, document: Document, file: str, environment: Mapping[str, str], verbatim: tuple[Path, ...], most: int
+    ) -> None:
+        self.document, self.file, self.environment, self.verbatim, self.most = document, file, environment, verbatim, most
         self.count = 0
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self.count += 1
         line = node.start_mark.line + 1
         # A few aliases of aliases can stand for billions of values; an alias may even contain itself.
-        if self.count > _MAX_VALUES or len(path) > _MAX_DEPTH:
+        if self.count > self.most or len(path) > _MAX_DEPTH:
             raise ConfigError([Mistake(self.file, line, dotted(path[:8]), "too many or too deep values (aliases?)")])
         # The line of a key is the better place for what it holds, and is there already.
         self.document.places.setdefault(path, (self.file, line))
@@ -126,6 +133,8 @@ class _Construction:
                 # A plain ${PORT} is the number that it names.
                 tag = _core_tag(text)
         kind = tag.rpartition(":")[2]
+        if kind != "str":
+            self.document.written[path] = text
         try:
             return _scalar(kind, text)
         except ValueError:

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from qflowd.config.check import check, complete, schema
-from qflowd.config.document import Document, dotted, read
+from qflowd.config.document import Document, read
 from qflowd.config.errors import ConfigError, Mistake
+from qflowd.config.rules import ParseRule, RuleFiles, rule_files, text_of
 from qflowd.config.settings import Config, build
-from qflowd.model import Rule, RuleSource
+from qflowd.model import Rule
 
 _RULES = ("alerts", "rules")
-
-
-class ParseRule(Protocol):
-    """Checks one rule. Raises an exception whose ``problems`` are the mistakes, each with ``path`` and ``message``."""
-
-    def __call__(self, mapping: dict[str, Any], source: RuleSource, *, channels: Collection[str]) -> tuple[Rule, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ def load(
     Raises ConfigError with every mistake that was found.
     """
     file, environment = Path(path), os.environ if environment is None else environment
-    document = read(_text(file), str(file), environment, verbatim=(_RULES,))
+    document = read(text_of(file), str(file), environment, verbatim=(_RULES,))
     relative: dict[tuple[str | int, ...], Path] = {}
     for override in overrides:
         _override(document, override, environment, relative)
@@ -59,7 +53,7 @@ def load(
         values[section][key] = Path(os.path.abspath(base / values[section][key]))
     config = build(values)
     _meaning(config, document)
-    rules = _Rules(parse_rule, set(config.channels))
+    rules = RuleFiles(parse_rule, set(config.channels), config.alerts.severity_labels)
     rules.add(document, values["alerts"]["rules"], _RULES)
     files = [str(file)]
     for extra in _rule_files(config.alerts.rules_dir, document):
@@ -69,15 +63,6 @@ def load(
     if mistakes:
         raise ConfigError(mistakes)
     return Loaded(config, rules.rules, rules.warnings, files)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError([Mistake(str(file), 0, "", "not UTF-8 text")]) from None
-    except OSError as error:
-        raise ConfigError([Mistake(str(file), 0, "", f"cannot be read: {error.strerror}")]) from None
 
 
 def _override(
@@ -142,58 +127,7 @@ def _rule_files(directory: Path, document: Document) -> list[Path]:
             document.mistake(("alerts", "rules_dir"), f"{directory} does not exist; create it or remove this key")
         return []
     try:
-        return sorted(entry for entry in directory.iterdir() if entry.suffix in (".yaml", ".yml"))
+        return rule_files(directory)
     except OSError as error:
         document.mistake(("alerts", "rules_dir"), f"{directory} cannot be read: {error.strerror}")
         return []
-
-
-class _Rules:
-    """Collects rules from several files; an id may be used once."""
-
-    def __init__(self, parse: Callable[..., tuple[Rule, Any]], channels: set[str]) -> None:
-        self.parse, self.channels = parse, channels
-        self.rules: list[Rule] = []
-        self.warnings: list[str] = []
-        self.mistakes: list[Mistake] = []
-
-    def add_file(self, file: Path) -> None:
-        try:
-            document = read(_text(file), str(file), {}, verbatim=((),))
-        except ConfigError as error:
-            self.mistakes += error.mistakes
-            return
-        value, prefix = document.value, ()
-        if isinstance(value, dict) and "groups" in value:
-            document.mistake(("groups",), "Prometheus rule files are not supported by this version; write a list of rules")
-        elif isinstance(value, dict) and set(value) == {"rules"} and isinstance(value["rules"], list):
-            self.add(document, value["rules"], ("rules",))
-        elif isinstance(value, list):
-            self.add(document, value, prefix)
-        elif value is not None:
-            document.mistake((), "must be a list of rules, or a mapping with the only key rules")
-        self.mistakes += document.mistakes
-
-    def add(self, document: Document, mappings: list[Any], prefix: tuple[str | int, ...]) -> None:
-        for index, mapping in enumerate(mappings):
-            path = (*prefix, index)
-            if not isinstance(mapping, dict):
-                document.mistake(path, "must be a rule: a mapping with at least name and condition")
-                continue
-            file, line = document.place(path)
-            try:
-                rule, warnings = self.parse(mapping, RuleSource("file", file, line or None), channels=self.channels)
-            except Exception as error:
-                problems = getattr(error, "problems", None)
-                if problems is None:
-                    raise
-                for problem in problems:
-                    below = tuple(part for part in problem.path.split(".") if part)
-                    document.mistake((*path, *below), problem.message)
-                continue
-            self.warnings += [f"{file}:{line}: {dotted(path)}: {warning}" for warning in warnings]
-            first = next((other.source for other in self.rules if other.id == rule.id), None)
-            if first is not None:
-                document.mistake((*path, "id"), f"rule id {rule.id} is used already at {first.file}:{first.line}; rename one")
-            else:
-                self.rules.append(rule)

@@ -55,8 +55,11 @@ class StorageSettings:
 
 @dataclass(frozen=True)
 class Alerts:
+    """``severity_labels``: value of the label ``severity`` in Prometheus's rules → our severity."""
+
     evaluation_interval: int
     rules_dir: Path
+    severity_labels: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def build(values: dict[str, Any]) -> Config:
         websocket=WebSocket(**values["websocket"]),
         sampling=Sampling(**values["sampling"]),
         storage=StorageSettings(Path(storage["path"]), storage["max_size"], retention),
-        alerts=Alerts(alerts["evaluation_interval"], Path(alerts["rules_dir"])),
+        alerts=Alerts(alerts["evaluation_interval"], Path(alerts["rules_dir"]), alerts["severity_labels"]),
         channels=values["channels"],
         auth=Auth(**values["auth"]),
         limits=Limits(**values["limits"]),

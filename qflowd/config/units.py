@@ -18,6 +18,23 @@ def duration(text: str) -> int:
     return round(sum(float(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(text)))
 
 
+_PROMETHEUS = re.compile(
+    r"(?:([0-9]+)y)?(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?"
+)
+_PARTS = (31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
+
+
+def prometheus_duration(text: str) -> int:
+    """A duration as Prometheus's files write it: ``1d12h``, whole numbers with the longest unit first, or ``0`` → milliseconds.
+
+    Raises ValueError.
+    """
+    match = _PROMETHEUS.fullmatch(text)
+    if not text or (match is None and text != "0"):
+        raise ValueError(f"'{text}' is no duration as Prometheus writes it, as in 5m or 1h30m")
+    return sum(int(number) * unit for number, unit in zip(match.groups(), _PARTS, strict=True) if number) if match else 0
+
+
 def size(text: str | int) -> int:
     """``64MiB`` → bytes. Raises ValueError."""
     match = _SIZE.fullmatch(str(text))

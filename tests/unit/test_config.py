@@ -126,7 +126,7 @@ def test_rules_of_files(tmp_path):
     result = loaded(tmp_path, "alerts:\n  rules:\n    - {id: a, condition: x}\n")
     assert [(rule.id, rule.source.line) for rule in result.rules] == [("a", 3), ("b", 2), ("c", 1)]
     assert len(result.files) == 3 and "sms is not configured" in result.warnings[0]
-    (tmp_path / "rules.d" / "d.yaml").write_text("groups: []\n")
+    (tmp_path / "rules.d" / "d.yaml").write_text("rules: []\nother: 1\n")
     (tmp_path / "rules.d" / "e.yaml").write_text("\n- {id: a, condition: x}\n")
     found = mistakes(tmp_path, "alerts:\n  rules:\n    - {id: a, condition: x}\n")
     assert "Prometheus" in found[0][2] and f"{tmp_path}/q.yaml:3" in found[1][2] and found[1][0] == 2

@@ -3,10 +3,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from qflowd.alerts.engine import Engine
-from qflowd.alerts.rule import RuleError, defaults, parse_rule, slug
+from qflowd.alerts.rule import KEYS, RuleError, defaults, parse_rule, slug
 from qflowd.alerts.template import TemplateError, render, template
 from qflowd.model import Rule, RuleSource, Sample, Transition
 from qflowd.series.store import SeriesStore
@@ -43,6 +44,9 @@ def parse(source: RuleSource = API, channels: tuple[str, ...] = (), **more: Any)
      ("annotations", {"s": "{{ $labels.a"}, "annotations.s", "a {{ is not closed by }}"),
      ("annotations", {"s": "{{ $value | launch }}"}, "annotations.s", "launch"),
      ("annotations", {"s": "{{ if $value }}"}, "annotations.s", "line 1, column 4: {{ if }} has no {{ end }}"),
+     ("record", "a b", "record", "expected the name of a series"), ("record", "1a", "record", "expected the name of a series"),
+     ("interval", "99ms", "interval", "expected at least 100ms, or 0"), ("limit", -1, "limit", "expected a whole number up to 1000000"),
+     ("limit", True, "limit", "0 for no limit"), ("query_offset", "x", "query_offset", DURATION), ("group", 5, "group", "expected a text"),
      ("escalate", [], "escalate", "escalation is not supported"), ("sevrity", "low", "sevrity", "did you mean severity?"),
      ("zzz", 1, "zzz", "unknown key; expected one of id, name"), (7, 1, "7", "unknown key")],
 )  # fmt: skip
@@ -59,6 +63,30 @@ def test_all_mistakes_at_once() -> None:
     assert [(one.path, one.message.split(":")[0]) for one in error.value.problems] == [
         ("keepFiringFor", "given twice"), ("name", "is missing"), ("condition", "is missing"), ("for", DURATION)
     ]  # fmt: skip
+
+
+def test_a_recording_rule() -> None:
+    rule, _ = parse_rule({"record": "job:up:sum", "expr": "sum by (job) (up)", "labels": {"a": "{{ as it is"}}, FILE, channels=())
+    assert (rule.id, rule.name, rule.record, rule.condition) == ("job_up_sum", "job:up:sum", "job:up:sum", "sum by (job) (up)")
+    assert rule.labels == {"a": "{{ as it is"}
+    again = {**{key: getattr(rule, "for_" if key == "for" else key) for key in KEYS}, "state": "inactive"}
+    assert parse_rule(again, API, channels=())[0] == msgspec.structs.replace(rule, source=API), "what is shown can be sent back"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("for", "1m"), ("keep_firing_for", 5), ("resolve_when", "cpu < 1"), ("severity", "high"), ("channels", ["slack"]),
+     ("cooldown", 0), ("no_data", "keep"), ("annotations", {"a": "b"})],
+)  # fmt: skip
+def test_what_a_recording_rule_cannot_have(key: str, value: Any) -> None:
+    with pytest.raises(RuleError, match=f"^{key}: means nothing in a recording rule"):
+        parse_rule({"record": "x", "condition": "up", key: value}, API, channels=())
+
+
+def test_a_condition_in_two_words() -> None:
+    assert parse_rule({"name": "A", "expr": "up > 1"}, API, channels=())[0].condition == "up > 1"
+    with pytest.raises(RuleError, match="expr: given twice: as condition and expr"):
+        parse(expr="up > 1")
 
 
 def test_what_the_api_shows_can_be_sent_back_but_is_not_for_files() -> None:
