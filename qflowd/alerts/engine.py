@@ -21,8 +21,10 @@ from qflowd.alerts.keep import Kept, identity, redress
 from qflowd.alerts.ledger import Ledger, News, encoded
 from qflowd.alerts.recording import ended
 from qflowd.alerts.schedule import Schedule
+from qflowd.alerts.standing import standing, state
 from qflowd.alerts.step import NEVER, Step
 from qflowd.model import Alert, AlertStatus, Decision, Rule, Transition
+from qflowd.model.explanation import Standing
 from qflowd.series.promql import PromQLError
 
 if TYPE_CHECKING:
@@ -259,15 +261,18 @@ class Engine:
         the left side of a condition ``vector > scalar``, whether or not it holds, or of a recorded series that is the only
         one; null otherwise."""
         entry = self._entries.get(rule_id)
-        states = [life.alert.status for life in entry.kept.lives.values()] if entry is not None else []
-        state = next((one for one in ("firing", "acknowledged", "pending") if one in states), "inactive")
         found: dict[str, Any] = {
-            "state": state,
+            "state": state(entry),
             "lastValue": entry.last_value if entry is not None else None,
             "lastEvaluation": entry.last_evaluation if entry is not None else None,
-            "activeAlerts": len(states),
+            "activeAlerts": len(entry.kept.lives) if entry is not None else 0,
         }
         return found | ({"error": entry.error} if entry is not None and entry.error else {})
+
+    def standing(self, rule_id: str, store: SeriesStore, now: int) -> Standing | None:
+        """Where a rule stands, with what its alerts wait for; ``None`` where there is no such rule."""
+        entry = self._entries.get(rule_id)
+        return None if entry is None else standing(entry, store, self._gates, now)
 
     def decisions(self, rule_id: str) -> list[Decision]:
         """The newest decisions about a rule, the newest first: what is still in memory."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "add"),
     "check-config": ("check_config", "add"),
+    "explain": ("explain", "add"),
     "exec": ("exec", "add"),
     "emit": ("emit", "add"),
     "reload": ("control", "add_reload"),

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tornado.ioloop import PeriodicCallback
 from qflowd import __version__, logs
 from qflowd.alerts.rule import parse_rule
 from qflowd.config import ConfigError, Loaded, diff_restart, load
-from qflowd.daemon import control, figures, listen
+from qflowd.daemon import control, explain, figures, listen
 from qflowd.daemon.access import Access
 from qflowd.daemon.alerting import Alerting
 from qflowd.daemon.ingest import Ingest
@@ -136,7 +137,7 @@ class Daemon:
             server = httpserver.HTTPServer(served, max_body_size=8 << 20, max_buffer_size=16 << 20, idle_connection_timeout=300)
             server.add_sockets(listener.sockets)
             self.servers.append(server)
-        calls: dict[str, control.Call] = {"reload": self.control_reload, **self.tokens.calls()}
+        calls: dict[str, control.Call] = {"reload": self.control_reload, **explain.calls(self.alerting), **self.tokens.calls()}
         self.servers.append(control.serve(config.storage.path / "control.sock", calls))
         self.listening = True
         self.lag.start()
@@ -205,6 +206,7 @@ class Daemon:
             delete_rule=self.alerting.delete_rule,
             save=self.save,
             save_alerts=self.alerting.save,
+            decisions=partial(explain.decisions, self.alerting),
             stats=self.views.stats,
             dashboard=self.views.dashboard,
             exposition=lambda: figures.metrics(self),

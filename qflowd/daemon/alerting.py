@@ -14,6 +14,7 @@ from qflowd.alerts.ledger import News
 from qflowd.alerts.rule import defaults
 from qflowd.alerts.trace import kept
 from qflowd.model import Alert, Decision, Rule, Transition
+from qflowd.model.explanation import Standing
 
 if TYPE_CHECKING:
     from tornado.ioloop import PeriodicCallback
@@ -213,34 +214,9 @@ class Alerting:
             self._states |= self.engine.meta()
             await self._write(set())
 
-    # -- why -----------------------------------------------------------------------------------------------------
-
-    async def explain(self, rule_id: str, cursor: str, limit: int) -> tuple[list[Decision], str]:
-        """Decisions of a rule, the newest first, and the cursor of the next page ("" where there is none). First those in
-        memory, then those of the journal that are older."""
-        source, _, place = cursor.partition(":")
-        found: list[Decision] = []
-        if source != "journal":
-            memory = [one for one in self.engine.decisions(rule_id) if not place or one.id < place]
-            if len(memory) > limit:
-                return memory[:limit], f"memory:{memory[limit - 1].id}"
-            found = memory
-            oldest = found[-1].id if found else place
-            before = None
-        else:
-            oldest, before = "", int(place)
-        while len(found) < limit:
-            rows = await asyncio.wrap_future(self.storage.history("decision", key=rule_id, before=before, limit=limit))
-            for number, _, blob in rows:
-                before = number
-                one = msgspec.json.decode(blob, type=Decision)
-                if not oldest or one.id < oldest:
-                    found.append(one)
-                    if len(found) == limit:
-                        break
-            if len(rows) < limit and (not rows or before == rows[-1][0]):
-                return found, ""
-        return found, f"journal:{before}" if before is not None else f"memory:{oldest}"
+    def standing(self, rule_id: str) -> Standing | None:
+        """Where a rule stands; ``None`` where there is none of that id."""
+        return self.engine.standing(rule_id, self.series, self.clock())
 
 
 async def _portions(items: Sequence[T]) -> AsyncIterator[Sequence[T]]:

@@ -28,7 +28,7 @@ CSP = (
 TIMES = frozenset(
     {
         *("startTime", "endTime", "estimatedEnd", "startsAt", "firedAt", "endsAt", "time", "timestamp"),
-        *("lastEvaluation", "lastRun", "connectedAt", "lastSeen", "newestSample"),
+        *("until", "lastEvaluation", "lastRun", "connectedAt", "lastSeen", "newestSample"),
     }
 )
 """Keys whose numbers are epoch milliseconds inside and ISO 8601 over REST."""
@@ -67,9 +67,12 @@ def rest(value: Any) -> Any:
 
 
 class Handler(web.RequestHandler):
-    """Base of all HTTP handlers. ``roles`` names the role each method needs, or ``open``; see ``routes.register``."""
+    """Base of all HTTP handlers. ``roles`` names the role each method needs, or ``open``; see ``routes.register``. ``answers`` and
+    ``bodies`` name the type of ``model`` that a method answers with, or takes, for the OpenAPI document."""
 
     roles: ClassVar[Mapping[str, str]] = {}
+    answers: ClassVar[Mapping[str, type]] = {}
+    bodies: ClassVar[Mapping[str, type]] = {}
     subject: str = "anonymous"
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 from qflowd.alerts.engine import Engine
 from qflowd.config import Config
 from qflowd.hub import Hub
-from qflowd.model import Event, Rule
+from qflowd.model import Decision, Event, Rule
 from qflowd.series.store import SeriesStore
 from qflowd.state import State
 from qflowd.storage import Storage
@@ -38,6 +38,7 @@ class Context:
     delete_rule: Callable[[str], Awaitable[None]]
     save: Callable[[], Awaitable[None]]
     save_alerts: Callable[[], Awaitable[None]]
+    decisions: Callable[[str, tuple[int, str], int], Awaitable[tuple[list[Decision], tuple[int, str] | None]]]
     stats: Callable[[], dict[str, Any]]
     dashboard: Callable[[], dict[str, Any]]
     exposition: Callable[[], bytes]

@@ -46,7 +46,8 @@ def openapi() -> dict[str, Any]:
     """The OpenAPI 3.1 document of what ``routes`` registers, shapes from the types in ``model``."""
     from qflowd.handlers.routes import API, METHODS
 
-    types = [Alert, Event, Execution, LogLine, Problem, Rule, Step, ValidationRun]
+    named = {one for _, handler in API for one in (*handler.answers.values(), *handler.bodies.values())}
+    types = [Alert, Event, Execution, LogLine, Problem, Rule, Step, ValidationRun, *sorted(named, key=lambda one: one.__name__)]
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     paths: dict[str, Any] = {}
     for pattern, handler in API:
@@ -75,6 +76,10 @@ def openapi() -> dict[str, Any]:
                     },
                 },
             }
+            if (shape := handler.answers.get(method.upper())) is not None:
+                entry[method]["responses"]["2XX"]["content"] = _json(shape)
+            if (shape := handler.bodies.get(method.upper())) is not None:
+                entry[method]["requestBody"] = {"required": True, "content": _json(shape)}
             if role != "open":
                 entry[method]["security"] = [{"token": []}, {}]
         paths[path] = entry
@@ -95,6 +100,10 @@ def openapi() -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
+
+
+def _json(shape: type) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape.__name__}"}}}
 
 
 class OpenAPI(Handler):

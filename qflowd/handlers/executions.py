@@ -22,6 +22,8 @@ def decode_cursor(text: str) -> tuple[int, str]:
     """The place of a cursor. Raises ``ProblemError`` where it is none of ours."""
     try:
         start, key = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=tuple[int, str])
+        if not 0 <= start < 1 << 63:
+            raise ValueError(start)
     except (ValueError, msgspec.MsgspecError):
         raise ProblemError(400, "a parameter is wrong", [Problem("cursor", "expected the nextCursor of an earlier answer")]) from None
     return start, key

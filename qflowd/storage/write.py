@@ -16,6 +16,8 @@ from qflowd.storage.seen import Seen, hash_of
 HOUR = 3_600_000
 STEPS = {"10s": 10_000, "1m": 60_000, "1h": HOUR}
 ROWS, SLICE = 400, 2000
+KEPT = {"decision": 1000}
+"""Rows of the history that one key keeps, the newest, where the kind is bounded."""
 ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -65,6 +67,8 @@ def save(db: sqlite3.Connection, batch: Batch) -> None:
         else:
             db.execute("INSERT OR REPLACE INTO documents VALUES(?, ?, ?)", (kind, key, body))
     insert(db, "INSERT INTO history(kind, key, time, body)", list(batch.history))
+    for kind, key in {(kind, key) for kind, key, _, _ in batch.history if kind in KEPT}:
+        db.execute(BEYOND, (kind, key, kind, key, KEPT[kind]))
     if any(p.times for p in batch.points):
         last = max(t for p in batch.points for t in p.times)
         db.execute("INSERT INTO blocks(last, body) VALUES(?, ?)", (last, ENCODER.encode(batch.points)))
@@ -107,6 +111,8 @@ EVENTS = "DELETE FROM events WHERE n IN (SELECT n FROM (SELECT n, received FROM 
 EXECUTIONS = "DELETE FROM executions WHERE rowid IN (SELECT rowid FROM executions WHERE end_time<? ORDER BY end_time LIMIT ?)"
 STALE = ("DELETE FROM executions WHERE rowid IN"
          " (SELECT rowid FROM executions WHERE end_time IS NULL AND status='stale' AND begun<? ORDER BY begun LIMIT ?)")
+BEYOND = ("DELETE FROM history WHERE kind=? AND key=? AND n<="
+          "(SELECT n FROM history WHERE kind=? AND key=? ORDER BY n DESC LIMIT 1 OFFSET ?)")
 HISTORY = "DELETE FROM history WHERE n IN (SELECT n FROM (SELECT n, time FROM history ORDER BY n LIMIT ?) WHERE time<?)"
 BLOCKS = "DELETE FROM blocks WHERE n IN (SELECT n FROM blocks WHERE last<? ORDER BY last LIMIT ?)"
 ROLLUPS = ("DELETE FROM rollups WHERE (step, time, series) IN"
@@ -149,6 +155,9 @@ def retain(db: sqlite3.Connection, now: int, retention: Mapping[str, int], max_b
         if not oversize:
             oversize = cut(EXECUTIONS, EVER, SLICE) or cut(STALE, EVER, SLICE)
             executions += oversize
+        if not oversize:
+            oversize = cut(HISTORY, SLICE, EVER)
+            history += oversize
         if not oversize:
             for step in STEPS.values():
                 oversize = oversize or cut(ROLLUPS, step, EVER, SLICE)

@@ -210,6 +210,11 @@ def test_the_overview_is_one_screen_and_dims_when_the_daemon_dies(daemon: Daemon
         page.screenshot(path=str(PICTURE))
     page.goto(f"http://{daemon.addresses['http']}/dashboard#/alerts")
     expect(page.get_by_test_id("alert-history")).to_contain_text("payments-settle fails")
+    page.get_by_role("link", name="payments-settle fails").first.click()
+    expect(page.get_by_test_id("why")).to_contain_text("inactive → firing, told")
+    expect(page.get_by_test_id("why")).to_contain_text('flow_error_rate{flow="payments-settle"')
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / "why.png"))
     page.goto(f"http://{daemon.addresses['http']}/dashboard#/overview")
     expect(page.get_by_test_id("connection")).to_contain_text("Live", ignore_case=True)
     daemon.kill()

@@ -59,7 +59,7 @@ def test_times_become_iso_and_user_data_stays() -> None:
 
 def test_cursors_are_opaque_and_checked() -> None:
     assert decode_cursor(encode_cursor(5, "a/ü")) == (5, "a/ü")
-    for wrong in ("", "x", "AAAA", "WzFd"):
+    for wrong in ("", "x", "AAAA", "WzFd", encode_cursor(-1, ""), encode_cursor(1 << 63, "")):
         with pytest.raises(ProblemError):
             decode_cursor(wrong)
 

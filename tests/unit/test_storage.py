@@ -434,3 +434,16 @@ def test_a_directory_that_cannot_be_written_is_told(tmp_path):
         (tmp_path / "shut").mkdir(mode=0o500)
         with pytest.raises(StorageError, match="cannot write in"):
             opened(tmp_path / "shut")
+
+
+def test_decisions_of_one_rule_are_bounded_and_give_way_to_a_full_disk(tmp_path):
+    storage = opened(tmp_path)
+    for start in range(0, 2100, 700):
+        storage.save(Batch(history=[("decision", "busy", n, b"%d" % n) for n in range(start, start + 700)])).result()
+    storage.save(Batch(history=[("decision", "calm", 5, b"calm"), *(("alert", "busy", n, b"a") for n in range(1500))])).result()
+    rows = storage.history("decision", key="busy", limit=5000).result()
+    assert [int(body) for _, _, body in rows] == list(range(2099, 1099, -1))
+    assert len(storage.history("decision", key="calm", limit=9).result()) == 1
+    assert len(storage.history("alert", limit=5000).result()) == 1500, "other kinds have no bound"
+    assert storage.retain(0, {}, 1).result().history == 2000, "the journal is over its size: the oldest go"
+    storage.close()

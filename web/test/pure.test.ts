@@ -6,6 +6,7 @@ import { Positions, backoff } from '../src/positions';
 import { headline } from '../src/headline';
 import { earlier } from '../src/pages/Execution';
 import { link, parse } from '../src/routes';
+import { labelText, outcome } from '../src/panels/Why';
 
 test('unknown is a dash, never 0', () => {
   for (const text of [number(null), percent(undefined), bytes(null), span(null), duration(null)[0]]) assert.equal(text, '–');
@@ -22,6 +23,13 @@ test('ended runs of a flow share a row; limits come from simple rules only; the 
 test('earlier attempts come from the raw events', () => {
   const of = (type: string, time: number, attempt?: number) => ({ type: `q.qflow.exec.step.${type}.v1`, time, data: { stepId: 's', ...(attempt ? { attempt } : {}) } });
   assert.deepEqual(earlier([of('dispatched', 1, 1), of('completed', 3), of('dispatched', 5, 2), of('completed', 9)]), [{ step: 's', number: 1, start: 1, end: 3 }]);
+});
+test('a decision says what became of the alert and whether somebody was told', () => {
+  assert.equal(outcome({ before: null, after: 'firing', notify: false }), 'inactive → firing, not told');
+  assert.equal(outcome({ before: 'firing', after: 'firing', notify: true }), 'firing, told');
+  assert.equal(outcome({ before: null, after: 'pending', notify: null }), 'inactive → pending');
+  assert.equal(outcome({ before: null, after: null, notify: null }), '–');
+  assert.equal(labelText('up', { host: 'a', alertname: 'X' }), 'up{host="a"}');
 });
 test('figures', () => {
   assert.equal(percent(0.062), '6.2');

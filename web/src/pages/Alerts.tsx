@@ -2,6 +2,8 @@ import { useResource } from '../api';
 import { alerts, mergeAlerts, now, sortAlerts } from '../store';
 import { NONE, clock, exact, ms, number, span } from '../format';
 import { AlertRow } from '../panels/AlertsPanel';
+import { Why } from '../panels/Why';
+import { link, route } from '../routes';
 import type { Alert, Rule } from '../types';
 import { Ago, Note, Panel, Severity } from '../ui/parts';
 
@@ -16,6 +18,7 @@ export function AlertsPage() {
   const list = sortAlerts(known.values());
   return (
     <div class="grid">
+      {route.value.id && <Why key={route.value.id} rule={route.value.id} />}
       <Panel title="Active" note={`${list.filter((item) => item.status === 'firing').length} firing`} class="c12">
         {list.map((alert) => <AlertRow key={alert.id} alert={alert} />)}
         {!list.length && <Note error={active.error} loading={active.loading && !active.data}>Nothing fires.</Note>}
@@ -24,7 +27,7 @@ export function AlertsPage() {
         {rules.error || !rules.data ? <Note error={rules.error} loading={rules.loading} /> : null}
         <div class="wide"><table><thead><tr><th class="w-flow">Rule</th><th class="hide-s w-step">Condition</th><th>State</th><th class="n">Value</th><th class="n hide-s">Checked</th><th class="hide-s">From</th></tr></thead><tbody>
           {itemsOf(rules.data).map((rule) => (
-            <tr key={rule.id}><td title={rule.id}><Severity severity={rule.severity} /> {rule.name}</td><td class="mono hide-s" title={rule.condition}>{rule.condition}</td>
+            <tr key={rule.id}><td title={rule.id}><Severity severity={rule.severity} /> <a href={link('alerts', rule.id)}>{rule.name}</a></td><td class="mono hide-s" title={rule.condition}>{rule.condition}</td>
               <td>{rule.enabled === false ? 'off' : rule.state ?? NONE}</td><td class="n">{number(rule.lastValue)}</td><td class="n hide-s dim"><Ago time={rule.lastEvaluation} /></td>
               <td class="hide-s dim">{rule.source?.file ? `${rule.source.file.split('/').at(-1)}:${rule.source.line ?? '?'}` : rule.source?.kind ?? NONE}</td></tr>
           ))}

@@ -18,7 +18,7 @@ export function AlertRow({ alert }: { alert: Alert }) {
   const labels = Object.entries(alert.labels ?? {}).filter(([name]) => name !== 'alertname' && name !== '__name__').map(([name, value]) => `${name}=${value}`).join(' ');
   return (
     <div class={`al ${alert.status}`} data-alert={alert.id} data-rule={alert.ruleId}>
-      <Severity severity={alert.severity} /><strong title={alert.name}>{alert.name}</strong>
+      <Severity severity={alert.severity} /><strong title={`${alert.name}: why`}><a href={link('alerts', alert.ruleId)}>{alert.name}</a></strong>
       <time title={exact(since)}>{since === null ? NONE : coarse(now.value - since)}</time>
       <p title={alert.condition}>{alert.status}{done && alert.acknowledgedBy ? ` by ${alert.acknowledgedBy}` : ''} since {clock(since, 2)} · {alert.annotations?.summary || alert.condition}{!alert.annotations?.summary && alert.value !== null && alert.value !== undefined ? `, now ${number(alert.value)}` : ''}{labels ? ` · ${labels}` : ''}</p>
       <span class="act">{state && state !== '…' ? <em role="alert">{state}</em> : null}
