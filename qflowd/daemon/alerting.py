@@ -13,6 +13,7 @@ from qflowd.alerts.engine import Engine
 from qflowd.alerts.ledger import News
 from qflowd.alerts.rule import defaults
 from qflowd.alerts.trace import kept
+from qflowd.daemon.rulebook import RuleBook
 from qflowd.model import Alert, Decision, Rule, Transition
 from qflowd.model.explanation import Standing
 
@@ -53,7 +54,7 @@ class Alerting:
         self.storage, self.series, self.clock, self.interval = storage, series, clock, interval
         self.file_rules, self._save, self._tell, self._background = file_rules, save, tell, background
         self.engine = Engine([])
-        self.api_rules: dict[str, Rule] = {}
+        self.book = RuleBook(storage=storage, save=save, clock=clock)
         self.enabled = 0
         self.rounds = self.overruns = 0
         self.seconds = self.last_seconds = 0.0
@@ -69,8 +70,7 @@ class Alerting:
 
     async def restore(self, now: int, gaps: Mapping[Series, int]) -> None:
         """Bring back the rules of the API, and every alert and timer, from the journal. ``gaps``: see ``Engine.restore``."""
-        documents = await asyncio.wrap_future(self.storage.documents("rule"))
-        self.api_rules = {key: msgspec.json.decode(blob, type=Rule) for key, blob in documents.items()}
+        await self.book.restore()
         self._use(now)
         states = await asyncio.wrap_future(self.storage.documents("alert_state"))
         self.engine.restore(states, now, gaps)
@@ -78,23 +78,27 @@ class Alerting:
     # -- rules ---------------------------------------------------------------------------------------------------
 
     def rules(self) -> dict[str, Rule]:
-        """All rules by id; a rule of the file takes the place of a default, and of one from the API."""
-        files = self.file_rules()
-        if self._rules[0] is not files or self._rules[1] is not self.api_rules:
-            found = {rule.id: rule for rule in defaults()} | self.api_rules | {rule.id: rule for rule in files}
-            self._rules = (files, self.api_rules, found)
+        """All rules by id."""
+        files, own = self.file_rules(), self.book.rules
+        if self._rules[0] is not files or self._rules[1] is not own:
+            self._rules = (files, own, self.rules_with(files))
         return self._rules[2]
 
-    async def store_rule(self, rule: Rule) -> None:
-        """Keep a rule of the API, then use it."""
-        await self._save(documents=[("rule", rule.id, msgspec.json.encode(rule))])
-        self.api_rules = {**self.api_rules, rule.id: rule}
-        await self.use_rules()
+    def rules_with(self, files: Sequence[Rule]) -> dict[str, Rule]:
+        """All rules by id, where those of the files are ``files``; one of them takes the place of a default, and of one from
+        the API."""
+        return {rule.id: rule for rule in defaults()} | self.book.rules | {rule.id: rule for rule in files}
 
-    async def delete_rule(self, rule_id: str) -> None:
-        """Forget a rule of the API; its alerts resolve."""
-        await self._save(documents=[("rule", rule_id, None)])
-        self.api_rules = {key: rule for key, rule in self.api_rules.items() if key != rule_id}
+    async def store_rule(self, rule: Rule, expected: Rule | None, author: str, of: int | None = None) -> Rule:
+        """Keep a rule of the API, then use it; see ``RuleBook.store``."""
+        stored = await self.book.store(rule, expected, author, of=of)
+        if stored is not expected:
+            await self.use_rules()
+        return stored
+
+    async def delete_rule(self, expected: Rule, author: str) -> None:
+        """Forget a rule of the API; its alerts resolve. See ``RuleBook.delete``."""
+        await self.book.delete(expected, author)
         await self.use_rules()
 
     async def use_rules(self) -> None:

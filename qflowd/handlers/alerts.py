@@ -10,9 +10,13 @@ import msgspec
 
 from qflowd.alerts.engine import AlertError
 from qflowd.alerts.rule import RuleError, parse_rule
+from qflowd.alerts.versions import RuleConflict
 from qflowd.handlers.base import Handler, ProblemError
 from qflowd.handlers.executions import decode_cursor, encode_cursor
 from qflowd.model import Alert, Problem, Rule, RuleSource
+
+RESERVED = frozenset({"versions", "diff", "rollback", "test"})
+"""What may follow the id of a rule in a path, and therefore cannot be its end."""
 
 
 class RuleHandler(Handler):
@@ -24,6 +28,7 @@ class RuleHandler(Handler):
         for key in ("record", "group", "interval", "limit", "queryOffset"):
             if not built[key]:
                 del built[key]
+        built["version"] = rule.version or None
         built |= self.context.engine.view(rule.id)
         warnings = [
             f"channel {name} is not configured" for name in rule.channels if name != "dashboard" and name not in self.context.channels()
@@ -42,7 +47,19 @@ class RuleHandler(Handler):
             rule, _ = parse_rule(body, RuleSource("api"), channels=self.context.channels())
         except RuleError as error:
             raise ProblemError(400, "the rule is wrong", error.problems) from None
+        if rule.id.rpartition("/")[2] in RESERVED:
+            raise ProblemError(400, "the rule is wrong", [Problem("id", f"may not end in /{rule.id.rpartition('/')[2]}")])
         return rule
+
+    async def store(self, rule: Rule, expected: Rule | None, of: int | None = None) -> Rule:
+        """Keep the rule in the place of ``expected``. Raises ``ProblemError`` 412 or 409 where another is there by now."""
+        try:
+            return await self.context.store_rule(rule, expected, self.subject, of)
+        except RuleConflict as error:
+            raise self.conflict(error) from None
+
+    def conflict(self, error: RuleConflict) -> ProblemError:
+        return ProblemError(412 if self.request.headers.get("If-Match") else 409, str(error))
 
     def existing(self, rule_id: str) -> Rule:
         """The rule of this id, or 404."""
@@ -90,7 +107,7 @@ class Rules(RuleHandler):
             while f"{rule.id}_{number}" in rules:
                 number += 1
             rule = msgspec.structs.replace(rule, id=f"{rule.id}_{number}")
-        await self.context.store_rule(rule)
+        rule = await self.store(rule, None)
         self.set_header("Location", f"/api/v1/dashboard/alerts/{quote(rule.id)}")
         self.set_header("ETag", self.tag(rule))
         self.answer(self.view(rule), 201)
@@ -107,18 +124,19 @@ class OneRule(RuleHandler):
         self.answer(self.view(rule))
 
     async def put(self, rule_id: str) -> None:
-        self.changeable(rule_id)
+        before = self.changeable(rule_id)
         body = self.body()
         if isinstance(body, dict) and body.setdefault("id", rule_id) != rule_id:
             raise ProblemError(400, "the rule is wrong", [Problem("id", f"expected {rule_id!r}, the id in the path, or nothing")])
-        rule = self.parse(body)
-        await self.context.store_rule(rule)
+        rule = await self.store(self.parse(body), before)
         self.set_header("ETag", self.tag(rule))
         self.answer(self.view(rule))
 
     async def delete(self, rule_id: str) -> None:
-        self.changeable(rule_id)
-        await self.context.delete_rule(rule_id)
+        try:
+            await self.context.delete_rule(self.changeable(rule_id), self.subject)
+        except RuleConflict as error:
+            raise self.conflict(error) from None
         self.set_status(204)
         self.finish()
 

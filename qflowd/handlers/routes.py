@@ -6,7 +6,7 @@ from typing import Any
 
 from tornado import web
 
-from qflowd.handlers import alerts, base, dashboard, documents, events, executions, explain, health, page, query
+from qflowd.handlers import alerts, base, dashboard, documents, events, executions, explain, health, page, query, versions
 
 METHODS = ("get", "post", "put", "delete", "patch")
 ROLES = frozenset({"open", "viewer", "operator", "admin", "source", "engine"})
@@ -21,6 +21,9 @@ API: list[tuple[str, type[base.Handler]]] = [
     (r"/api/v1/dashboard/stats", dashboard.Stats),
     (r"/api/v1/dashboard/data", dashboard.Data),
     (r"/api/v1/dashboard/alerts", alerts.Rules),
+    (r"/api/v1/dashboard/alerts/([^/]+(?:/[^/]+)?)/versions", versions.Versions),
+    (r"/api/v1/dashboard/alerts/([^/]+(?:/[^/]+)?)/diff", versions.Diff),
+    (r"/api/v1/dashboard/alerts/([^/]+(?:/[^/]+)?)/rollback", versions.Rollback),
     (r"/api/v1/dashboard/alerts/([^/]+(?:/[^/]+)?)", alerts.OneRule),
     (r"/api/v1/alerts/active", alerts.Active),
     (r"/api/v1/alerts/history", alerts.History),

@@ -175,7 +175,8 @@ class Rule(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     order in which they stand, at one time; the name is unique over all files, and empty for a rule of its own.
     ``interval``: ms between evaluations, 0 for ``alerts.evaluation_interval``. ``limit``: how many alerts, or recorded
     series, it may have at once (an evaluation that gives more is an error and changes nothing), 0 for any number.
-    ``query_offset``: ms by which the expression looks back from the time of the evaluation.
+    ``query_offset``: ms by which the expression looks back from the time of the evaluation. ``version``: of a rule of the
+    API, from 1 on; 0 for others.
     """
 
     id: str
@@ -197,6 +198,7 @@ class Rule(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     interval: int = 0
     limit: int = 0
     query_offset: int = 0
+    version: int = 0
 
 
 class Alert(msgspec.Struct, rename="camel"):
