@@ -84,8 +84,8 @@ class Engine:
         found: list[Transition] = []
         for rule in rules:
             old = before.get(rule.id)
-            if old is not None and (old.rule is rule or old.rule == rule):
-                entry = old
+            if old is not None and (old.rule is rule or _moved(old.rule, rule)):
+                old.rule, entry = rule, old
             elif old is not None and old.kept.identity == identity(rule):
                 entry = self._redressed(rule, old)
             else:
@@ -364,6 +364,11 @@ class Engine:
         if step.urgent:
             self._ledger.keep(entry.rule.id, entry.kept, urgent=True)
         self._ledger.report(step)
+
+
+def _moved(before: Rule, after: Rule) -> bool:
+    """Whether a rule is as it was, but perhaps on another line of its file."""
+    return before == after or msgspec.structs.replace(before, source=after.source, version=after.version) == after
 
 
 def _gone(rule_id: str) -> Rule:

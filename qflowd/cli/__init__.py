@@ -9,6 +9,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "exec": ("exec", "add"),
     "emit": ("emit", "add"),
     "reload": ("control", "add_reload"),
+    "rules": ("rules", "add"),
     "token": ("control", "add_token"),
     "version": ("run", "add_version"),
 }

@@ -24,10 +24,12 @@ from tornado.ioloop import PeriodicCallback
 
 from qflowd import __version__, logs
 from qflowd.alerts.rule import parse_rule
+from qflowd.alerts.writing import written
 from qflowd.config import ConfigError, Loaded, diff_restart, load
 from qflowd.daemon import control, explain, figures, listen
 from qflowd.daemon.access import Access
 from qflowd.daemon.alerting import Alerting
+from qflowd.daemon.difference import difference
 from qflowd.daemon.ingest import Ingest
 from qflowd.daemon.lag import LagMeter
 from qflowd.daemon.restore import restore
@@ -69,7 +71,7 @@ class Daemon:
 
     def __init__(self, loaded: Loaded, path: Path, overrides: Sequence[str]) -> None:
         self.loaded, self.path, self.overrides = loaded, path, overrides
-        config = loaded.config
+        self.begun = config = loaded.config
         self.clock = epoch_ms
         self.started = self.clock()
         self.process = psutil.Process()
@@ -137,7 +139,8 @@ class Daemon:
             server = httpserver.HTTPServer(served, max_body_size=8 << 20, max_buffer_size=16 << 20, idle_connection_timeout=300)
             server.add_sockets(listener.sockets)
             self.servers.append(server)
-        calls: dict[str, control.Call] = {"reload": self.control_reload, **explain.calls(self.alerting), **self.tokens.calls()}
+        calls: dict[str, control.Call] = {"reload": self.control_reload, "compare": self.compare, "rules": self.export_rules}
+        calls |= {**explain.calls(self.alerting), **self.tokens.calls()}
         self.servers.append(control.serve(config.storage.path / "control.sock", calls))
         self.listening = True
         self.lag.start()
@@ -201,6 +204,7 @@ class Daemon:
             ingest=self.take,
             count_events=self.count_events,
             reload=self.reload,
+            compare=lambda: self.compare({}),
             rules=self.alerting.rules,
             store_rule=self.alerting.store_rule,
             delete_rule=self.alerting.delete_rule,
@@ -351,26 +355,39 @@ class Daemon:
                 self.notifier.ready()
                 self.views.publish_health(self.clock())
                 return {"ok": False, "mistakes": [dataclasses.asdict(one) for one in error.mistakes]}
-            before = self.alerting.rules()
-            restart = diff_restart(self.loaded.config, loaded.config)
+            found = await self.difference(loaded)
             self.loaded = loaded
             self.handlers_context.config = loaded.config
             logs.configure(loaded.config.logging.level, loaded.config.logging.format)
             self.hub.configure(self.hub_settings())
-            after = self.alerting.rules()
             await self.alerting.use_rules()
             self.reload_ok, self.reload_error, self.reload_time = True, "", self.clock()
-            changed = {
-                "added": sorted(after.keys() - before.keys()),
-                "removed": sorted(before.keys() - after.keys()),
-                "changed": sorted(key for key in after.keys() & before.keys() if after[key] != before[key]),
-            }
-            log.info("configuration reloaded: rules %s", changed)
-            for key in restart:
+            log.info("configuration reloaded: rules %s", found["rules"])
+            for key in found["needsRestart"]:
                 log.warning("%s changed: it takes effect after a restart", key)
             self.notifier.ready()
             self.views.publish_health(self.clock())
-            return {"ok": True, "rules": changed, "needsRestart": restart, "warnings": loaded.warnings}
+            return {"ok": True, **found, "warnings": loaded.warnings}
+
+    async def difference(self, loaded: Loaded) -> dict[str, Any]:
+        """What ``loaded`` changes: see ``difference``. What waits for a restart is told against what the start has read."""
+        rules, after = self.alerting.rules(), self.alerting.rules_with(loaded.rules)
+        found = await asyncio.to_thread(difference, self.loaded.config, rules, loaded.config, after)
+        return found | {"needsRestart": diff_restart(self.begun, loaded.config)}
+
+    async def compare(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What a reload would change, without it: of the daemon's own file, or of the one named ``file``."""
+        path = Path(str(body["file"])) if body.get("file") else self.path
+        try:
+            loaded = await asyncio.to_thread(read_config, path, self.overrides)
+        except ConfigError as error:
+            return {"ok": False, "mistakes": [dataclasses.asdict(one) for one in error.mistakes]}
+        return {"ok": True, **await self.difference(loaded), "warnings": loaded.warnings}
+
+    async def export_rules(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The rules of the API, or all, as they are written in a file."""
+        rules = self.alerting.rules() if body.get("all") is True else self.alerting.book.rules
+        return {"ok": True, "rules": [written(rules[key]) for key in sorted(rules)]}
 
     def hub_settings(self) -> HubSettings:
         socket_config = self.loaded.config.websocket

@@ -33,6 +33,7 @@ class Context:
     ingest: Callable[[list[Event]], Awaitable[tuple[int, int]]]
     count_events: Callable[[str, int], None]
     reload: Callable[[], Awaitable[dict[str, Any]]]
+    compare: Callable[[], Awaitable[dict[str, Any]]]
     rules: Callable[[], dict[str, Rule]]
     store_rule: Callable[[Rule, Rule | None, str, int | None], Awaitable[Rule]]
     delete_rule: Callable[[Rule, str], Awaitable[None]]

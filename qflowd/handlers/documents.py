@@ -25,12 +25,15 @@ class Configuration(Handler):
 
 
 class Reload(Handler):
-    """What SIGHUP does, with what changed or why not."""
+    """What SIGHUP does, with what changed or why not; ``?dryRun=true`` only tells what would."""
 
     roles = {"POST": "admin"}
 
     async def post(self) -> None:
-        outcome = await self.context.reload()
+        dry = self.get_query_argument("dryRun", "false")
+        if dry not in ("true", "false"):
+            raise ProblemError(400, "a parameter is wrong", [Problem("dryRun", "expected true or false")])
+        outcome = await (self.context.compare() if dry == "true" else self.context.reload())
         if outcome["ok"]:
             self.answer(outcome)
             return

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tests.daemon import PORTS, Daemon, until
 
 RULES = "/api/v1/dashboard/alerts"
 BODY = {"id": "load", "name": "Load", "condition": "load1 > 100", "labels": {"team": "a"}}
+
+
+def qflowd(*arguments: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "qflowd", *map(str, arguments)], capture_output=True, text=True, timeout=60)
 
 
 def actions(daemon: Daemon, rule: str = "load") -> list[tuple[int, str, int | None]]:
@@ -99,7 +106,7 @@ def test_a_change_of_texts_keeps_the_alert_and_is_a_version(start: Callable[...,
     assert (after["id"], after["firedAt"]) == (before["id"], before["firedAt"]) and after["annotations"] == {}
 
 
-def test_groups_and_recording_rules_work_from_end_to_end(start: Callable[..., Daemon], tmp_path: Any) -> None:
+def test_groups_and_recording_rules_work_from_end_to_end(start: Callable[..., Daemon], tmp_path: Path) -> None:
     (tmp_path / "rules.d").mkdir()
     file = tmp_path / "rules.d" / "hosts.yaml"
     file.write_text("""groups:
@@ -127,3 +134,83 @@ def test_groups_and_recording_rules_work_from_end_to_end(start: Callable[..., Da
         query = f"/api/v1/query?query={name}%20%2F%20ignoring(kind)%20load1"
         # An idle machine has a load of 0, and no ratio.
         until(lambda query=query, factor=factor: [one["value"][1] for one in daemon.get(query)["data"]["result"]] in ([str(factor)], ["NaN"]))
+
+
+def test_the_difference_is_told_and_nothing_changes(start: Callable[..., Daemon], tmp_path: Path) -> None:
+    one = "alerts:\n  rules:\n    - {id: a, name: A, condition: vector(1) > 0}\n    - {id: b, name: B, condition: load1 > 100}\n"
+    daemon = start(PORTS + one)
+    until(lambda: daemon.rules()["a"]["state"] == "firing")
+    check = ("check-config", daemon.file, "--state", daemon.state, "--diff")
+    found = qflowd(*check)
+    assert (found.returncode, found.stdout.splitlines()[1:]) == (0, ["no difference to the running daemon"]), found
+
+    daemon.file.write_text("# a line more\n" + PORTS + one)
+    assert qflowd(*check).stdout.splitlines()[1:] == ["no difference to the running daemon"], "rules that only moved are the same"
+
+    text = one.replace("condition: load1 > 100", "condition: load1 > 200").replace("name: A,", "name: A, annotations: {s: x},")
+    daemon.file.write_text(PORTS.replace("server: {", "server: {instance: here, ") + text + "    - {id: c, name: C, condition: load1 > 1}\nlimits: {max_series: 9}\n")
+    found = qflowd(*check)
+    file = daemon.file
+    assert (found.returncode, found.stdout.splitlines()[1:]) == (0, [
+        f"~ rule a ({file}:5): its alerts and timers go on",
+        '    annotations.s: - -> "x"',
+        f"~ rule b ({file}:6): its alerts resolve, it begins anew",
+        '    condition: "load1 > 100" -> "load1 > 200"',
+        f"+ rule c ({file}:7)",
+        '~ server.instance: - -> "here"',
+        "~ limits.max_series: 2000 -> 9 (takes effect after a restart)",
+    ]), found  # fmt: skip
+    dry = daemon.request("POST", "/api/v1/config/reload?dryRun=true")
+    assert dry.status == 200 and dry.json["rules"] == {"added": ["c"], "removed": [], "changed": ["a", "b"]}
+    assert dry.json["needsRestart"] == ["limits.max_series"]
+    assert "c" not in daemon.rules() and daemon.rules()["b"]["condition"] == "load1 > 100"
+    assert daemon.request("POST", "/api/v1/config/reload?dryRun=perhaps").status == 400
+
+    before = daemon.get("/api/v1/alerts/active")["items"][0]
+    done = daemon.request("POST", "/api/v1/config/reload")
+    assert done.json == dry.json, "the reload does what the dry run told"
+    after = daemon.get("/api/v1/alerts/active")["items"][0]
+    assert (after["id"], after["firedAt"], after["annotations"]) == (before["id"], before["firedAt"], {"s": "x"})
+    assert qflowd(*check).stdout.splitlines()[1:] == ["! limits.max_series waits for a restart"]
+
+    daemon.file.write_text("alerts: {rules: [{name: A}]}")
+    bad = qflowd(*check)
+    assert bad.returncode == 1 and f"{file}:1: alerts.rules[0]" in bad.stderr
+    refused = daemon.request("POST", "/api/v1/config/reload?dryRun=true")
+    assert refused.status == 400 and daemon.metric("qflowd_config_last_reload_success") == 1, "a dry run is no failed reload"
+
+
+def test_the_difference_needs_a_daemon(tmp_path: Path) -> None:
+    file = tmp_path / "q.yaml"
+    file.write_text("storage: {path: state}\n")
+    found = qflowd("check-config", file, "--diff")
+    assert found.returncode == 1 and f"no daemon answers at {tmp_path}/state/control.sock" in found.stderr
+
+
+def test_exported_rules_are_a_file_of_rules(start: Callable[..., Daemon], tmp_path: Path) -> None:
+    daemon = start(PORTS + "alerts: {rules: [{id: of_file, name: F, condition: load1 > 100}]}\n")
+    daemon.request("POST", RULES, {**BODY, "for": 90_000, "cooldown": "5m", "annotations": {"s": "off\n{{ $value }}", "t": "1e3"}})
+    daemon.request("POST", RULES, {"record": "load:double", "expr": "load1 * 2"})
+    state = ("--state", daemon.state)
+    found = qflowd("rules", "export", *state)
+    assert found.returncode == 0 and "of_file" not in found.stdout and "for: 1m30s" in found.stdout, found
+    assert "id: of_file" in qflowd("rules", "export", "--all", *state).stdout
+    assert "high_latency_alert" in qflowd("rules", "export", "high_latency_alert", *state).stdout
+    missing = qflowd("rules", "export", "nothing", *state)
+    assert missing.returncode == 1 and "no rule nothing" in missing.stderr
+
+    (tmp_path / "rules.d").mkdir()
+    file = tmp_path / "rules.d" / "api.yaml"
+    assert qflowd("rules", "export", "-o", file, *state).returncode == 0
+    again = qflowd("rules", "export", "-o", file, *state)
+    assert again.returncode == 1 and "exists" in again.stderr
+    before = daemon.rules()
+    assert daemon.request("POST", "/api/v1/config/reload").json["rules"] == {"added": [], "removed": [], "changed": []}
+    after = daemon.rules()
+    for rule in ("load", "load_double"):
+        assert after[rule]["source"] == {"kind": "file", "file": str(file), "line": after[rule]["source"]["line"]}
+        skip = ("source", "version", "lastEvaluation", "lastValue")
+        assert {key: value for key, value in after[rule].items() if key not in skip} == {
+            key: value for key, value in before[rule].items() if key not in skip
+        }
+    assert daemon.request("DELETE", f"{RULES}/load").status == 409
