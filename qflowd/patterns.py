@@ -25,7 +25,7 @@ _CLASSES = {
     "xdigit": "0-9A-Fa-f",
 }  # fmt: skip
 _TOKEN = re.compile(
-    r"\\Q(?P<quoted>.*?)(?:\\E|$)|\\(?P<escaped>.)|\[:(?P<named>\^?\w+):\]|\(\?(?P<flags>[A-Za-z]+)(?=[-:)])|(?P<group>\(\?<)(?=[A-Za-z_])|."
+    r"\\Q(?P<quoted>.*?)(?:\\E|$)|\\(?P<escaped>.)|\[:(?P<named>\^?\w+):\]|\(\?(?P<flags>[A-Za-z-]+)(?P<open>[:)])|(?P<group>\(\?<)(?=[A-Za-z_])|."
     , re.S,
 )  # fmt: skip
 
@@ -49,7 +49,7 @@ class Pattern:
         except PatternError:
             raise
         except (re.error, RecursionError, OverflowError, ValueError) as error:
-            raise PatternError(f"the regular expression {text!r} is not supported: {error}") from None
+            raise PatternError(f"the regular expression {text!r} cannot be used: {error}") from None
 
     def _affordable(self, text: str, steps: float, most: int) -> None:
         if steps > most:
@@ -99,6 +99,8 @@ def _python(text: str) -> str:
     """What RE2 reads, as Python writes it; what Python lacks (``\\C``, ``\\pN``) is left for it to refuse. Raises PatternError."""
     written: list[str] = []
     within = False
+    inline: list[str] = []
+    levels = [inline]
     for found in _TOKEN.finditer(text):
         piece = found[0]
         if found["quoted"] is not None:
@@ -106,26 +108,43 @@ def _python(text: str) -> str:
         elif found["escaped"]:
             piece = r"\Z" if found["escaped"] == "z" and not within else piece
         elif within:
-            if found["named"]:
-                if found["named"] not in _CLASSES:
-                    raise PatternError(f"the character class [:{found['named']}:] is not supported")
-                piece = _CLASSES[found["named"]]
-            elif piece == "]" and written[-1] not in ("[", "[^"):
-                within = False
-            elif piece in ("[", "&", "|", "~") or (piece == "-" and written[-1] == "-"):
-                piece = "\\" + piece
-            elif piece == "^" and written[-1] == "[":
-                written.pop()
-                piece = "[^"
+            piece = _in_class(found, written)
+            within = piece != "]"
         elif piece == "[":
             within = True
         elif found["flags"]:
-            if not set(found["flags"]) <= set("ims"):
+            if not set(found["flags"]) <= set("ims-"):
                 raise PatternError(f"the flags (?{found['flags']}) are not supported")
-        elif found["group"]:
-            piece = "(?P<"
+            piece = f"(?{found['flags']}:"
+            # In the middle of a group they hold up to its end, in every branch from here on.
+            if found["open"] == ")":
+                levels[-1].append(piece)
+            else:
+                levels.append([])
+        elif piece == "|":
+            piece = ")" * len(levels[-1]) + "|" + "".join(levels[-1])
+        elif piece == ")":
+            piece = ")" * len(levels.pop() if len(levels) > 1 else []) + ")"
+        elif piece == "(" or found["group"]:
+            piece = "(?P<" if found["group"] else piece
+            levels.append([])
         written.append(piece)
-    return "".join(written)
+    return "".join([*written, ")" * len(inline)])
+
+
+def _in_class(found: re.Match[str], written: list[str]) -> str:
+    """A piece between brackets."""
+    piece = found[0]
+    if found["named"]:
+        if found["named"] not in _CLASSES:
+            raise PatternError(f"the character class [:{found['named']}:] is not supported")
+        return _CLASSES[found["named"]]
+    if piece == "]" and written[-1] in ("[", "[^"):
+        return r"\]"
+    if piece == "^" and written[-1] == "[":
+        written.pop()
+        return "[^"
+    return "\\" + piece if piece in ("[", "&", "|", "~") or (piece == "-" and written[-1] == "-") else piece
 
 
 def _cost(parsed: Any) -> tuple[int, int]:

@@ -9,7 +9,8 @@ import msgspec
 
 from qflowd.handlers.base import Handler, ProblemError
 from qflowd.series.promql import PromQLError, compile
-from qflowd.series.promql.answer import instant, query_range
+from qflowd.series.promql.answer import instant, matrix, query_range
+from qflowd.series.promql.run import Run
 
 STEP = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 UNITS = {"ms": 1, None: 1000, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -32,7 +33,7 @@ class Query(Handler):
             text = self.parameter("query")
             if not text:
                 raise PromQLError("the parameter query is missing")
-            body: dict[str, Any] = {"status": "success", "data": evaluate(compile(text))}
+            body: dict[str, Any] = {"status": "success", "data": evaluate(compile(text, whole=True))}
         except (PromQLError, ProblemError) as error:
             self.set_status(400)
             detail = "; ".join(f"{one.path}: {one.message}" for one in getattr(error, "errors", ())) or str(error)
@@ -46,7 +47,9 @@ class Instant(Query):
 
     def get(self) -> None:
         context = self.context
-        self.run(lambda query: instant(query, context.series, self.instant("time") or context.clock()))
+        time = self.instant("time")
+        time = context.clock() if time is None else time
+        self.run(lambda query: instant(query, Run(context.series, time, time)))
 
     post = get
 
@@ -67,4 +70,4 @@ class Range(Query):
         step = round(float(found[1]) * UNITS[found[2]])
         if step <= 0 or end < start:
             raise PromQLError("step has to be positive and end not before start")
-        return {"resultType": "matrix", "result": query_range(query, self.context.series, start, end, step)}
+        return {"resultType": "matrix", "result": matrix(query_range(query, Run(self.context.series, start, end, step)))}

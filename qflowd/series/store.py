@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from qflowd.model import Sample
 from qflowd.series import LOOKBACK
 from qflowd.series.follow import Follower
+from qflowd.series.labels import Labels
 from qflowd.series.matcher import Matcher
 
 LATE = 60_000
@@ -23,7 +24,8 @@ STALE = 0x8000
 class Series:
     """One ring: per second a value and the milliseconds within it. It doubles from 64 slots up to ``seconds``."""
 
-    __slots__ = ("_first", "_limit", "_millis", "_size", "_values", "labels", "name", "newest")
+    __slots__ = ("_first", "_full", "_limit", "_millis", "_size", "_values", "labels", "name", "newest")
+    _full: Labels
 
     def __init__(self, name: str, labels: dict[str, str], seconds: int) -> None:
         self.name, self.labels, self._limit = name, labels, seconds
@@ -31,6 +33,15 @@ class Series:
         self.newest = self._first = -1
         self._values = array("d", bytes(8 * self._size))
         self._millis = array("H", [EMPTY]) * self._size
+
+    @property
+    def full(self) -> Labels:
+        """The labels with the name under ``__name__``."""
+        try:
+            return self._full
+        except AttributeError:
+            self._full = Labels({"__name__": self.name, **self.labels})
+            return self._full
 
     def _grow(self, need: int) -> None:
         old, values, millis = self._size, self._values, self._millis
@@ -62,8 +73,8 @@ class Series:
         self._millis[second % size] = milli | STALE if value is None else milli
         return True
 
-    def at(self, time: int, lookback: int = LOOKBACK) -> float | None:
-        """The newest value in ``(time - lookback, time]``; ``None`` without one, or where the series ended."""
+    def last(self, time: int, lookback: int = LOOKBACK) -> tuple[int, float] | None:
+        """Time and value of the newest point in ``(time - lookback, time]``; ``None`` without one, or where the series ended."""
         if self.newest < 0:
             return None
         for second in range(min(time, self.newest) // 1000, max(self._first, (time - lookback) // 1000) - 1, -1):
@@ -74,8 +85,17 @@ class Series:
             if stamp <= time - lookback:
                 return None
             if stamp <= time:
-                return None if milli & STALE else self._values[second % self._size]
+                return None if milli & STALE else (stamp, self._values[second % self._size])
         return None
+
+    def at(self, time: int, lookback: int = LOOKBACK) -> float | None:
+        """The value of ``last``."""
+        newest = self.newest
+        if time - lookback < newest <= time:
+            slot = newest // 1000 % self._size
+            return None if self._millis[slot] & STALE else self._values[slot]
+        found = self.last(time, lookback)
+        return None if found is None else found[1]
 
     def window(self, start: int, end: int) -> tuple[list[int], list[float]]:
         """Times and values in ``(start, end]``, as Prometheus's ranges are; markers left out."""

@@ -20,7 +20,7 @@ def test_what_may_take_for_ever_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "yes", "no"), [
     ("[[:alpha:]_]+", "ab_", "a1"), (r"\Qa.b\E+", "a.bb", "axb"), ("[[]", "[", "x"), ("[]a]", "]", "b"), ("[^]a]", "b", "]"), (r"\w+", "a_1", "é"),
-    ("(?i)ab", "AB", "ac"), ("(?<x>a)b", "ab", "b"), (r"[\]a]|b", "]", "c"), (r"a\z", "a", "b"), ("(?i:a)b", "Ab", "AB"),
+    ("(?i)ab", "AB", "ac"), ("(?<x>a)b", "ab", "b"), (r"[\]a]|b", "]", "c"), (r"a\z", "a", "b"), ("((?i)ab)c", "ABc", "abC"), ("a(?i)b|c", "C", "AB"), ("((?i)a|b)c", "Bc", "BC"), ("(?i:a)b", "Ab", "AB"),
 ])  # fmt: skip
 def test_the_syntax_is_that_of_re2(text: str, yes: str, no: str) -> None:
     assert Pattern(text).whole(yes) and not Pattern(text).whole(no)

@@ -5,6 +5,7 @@ import pytest
 from qflowd.model import Sample
 from qflowd.series.promql import PromQLError, compile
 from qflowd.series.promql.answer import query_range
+from qflowd.series.promql.run import Run
 from qflowd.series.store import SeriesStore
 
 
@@ -28,15 +29,19 @@ def test_values(text: str, values: list[float]) -> None:
     assert isinstance(found, list) and sorted(value for _, value in found) == pytest.approx(values)
 
 
-@pytest.mark.parametrize("text", ["limitk(1, a)", "a @ 5", "max_over_time(a[5m:1m])", "sin(a)"])
+@pytest.mark.parametrize("text", ["limit_ratio(0.5, a)", "info(a)", "histogram_quantile(0.9, a)", "a[5m]", "'a'", "start_timestamp(a)"])
 def test_refused_by_name(text: str) -> None:
     with pytest.raises(PromQLError, match="is not supported"):
         compile(text)
 
 
 def test_range_and_depth_are_bounded() -> None:
-    assert len(query_range(compile("a"), store(), 1000, 10_000, 1000)) == 2
-    with pytest.raises(PromQLError):
-        query_range(compile("a"), store(), 0, 11_000, 1)
+    assert len(query_range(compile("a"), Run(store(), 1000, 10_000, 1000))) == 2
+    with pytest.raises(PromQLError, match="choose a longer step"):
+        query_range(compile("a"), Run(store(), 0, 11_000, 1))
+    with pytest.raises(PromQLError, match="choose a longer step"):
+        compile("max_over_time(a[1y:1s])")
+    with pytest.raises(PromQLError, match="needs more than 100 points"):
+        compile("sum_over_time(a[10s:10ms])").instant(Run(store(), 10_000, 10_000, points=100), 10_000)
     with pytest.raises(PromQLError, match="deep"):
         compile("(" * 200 + "a" + ")" * 200)

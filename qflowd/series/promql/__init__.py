@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qflowd.series.promql.compile import Query, compile
+from qflowd.series.promql.compile import compile
+from qflowd.series.promql.query import Query
 from qflowd.series.promql.value import PromQLError, Value, Vector
 
 __all__ = ["PromQLError", "Query", "Value", "Vector", "compile"]

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
-from qflowd.series.promql.functions import AGGREGATIONS, quantile
-from qflowd.series.promql.value import LABEL, Labels, Node, PromQLError, Value, Vector
+from qflowd.series.labels import Fading, fading
+from qflowd.series.promql.folds import average, deviation, greatest, least, quantile, total, variance
+from qflowd.series.promql.run import Run
+from qflowd.series.promql.value import Labels, Node, PromQLError, Value, Vector
 
-RANKED = ("topk", "bottomk")
-WITH_SCALAR = (*RANKED, "quantile")
+AGGREGATIONS: dict[str, Callable[[list[float]], float]] = {
+    "sum": total,
+    "avg": average,
+    "min": least,
+    "max": greatest,
+    "count": len,
+    "group": lambda values: 1.0,
+    "stddev": deviation,
+    "stdvar": variance,
+}
+CHOOSING = ("topk", "bottomk", "limitk")
+WITH_SCALAR = (*CHOOSING, "quantile")
+SUPPORTED = frozenset((*AGGREGATIONS, *WITH_SCALAR, "count_values"))
 
 
 def decimal(value: float) -> str:
@@ -23,40 +36,80 @@ def decimal(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def aggregate(name: str, inner: Node, labels: frozenset[str], without: bool, scalar: Node | None, value_label: str | None) -> Node:
-    """The aggregation ``name`` by (or without) ``labels``. Raises PromQLError where it is not supported."""
-    if name not in AGGREGATIONS and name not in WITH_SCALAR and name != "count_values":
-        raise PromQLError(f"the aggregation {name} is not supported")
-    if value_label is not None and not LABEL.fullmatch(value_label):
-        raise PromQLError(f"count_values: {value_label!r} is not the name of a label")
+class Grouping:
+    """Into which group an element goes: that of its values of ``labels``, or of all others."""
 
-    def group(full: Labels) -> Labels:
-        if without:
-            return {key: text for key, text in full.items() if key != "__name__" and key not in labels}
-        return {key: text for key, text in full.items() if key in labels}
+    def __init__(self, labels: frozenset[str], without: bool) -> None:
+        self.labels, self.without = labels, without
 
-    def evaluate(store: Any, time: int) -> Value:
-        vector = inner(store, time)
-        assert isinstance(vector, list), "the parser lets only vectors through"
-        groups: dict[Any, tuple[Labels, Vector]] = {}
-        for full, value in vector:
-            kept = group(full)
-            if value_label is not None:
-                kept[value_label] = decimal(value)
-            groups.setdefault(frozenset(kept.items()), (kept, []))[1].append((full, value))
-        if value_label is not None:
-            return [(kept, float(len(members))) for kept, members in groups.values()]
-        if scalar is None:
-            fold = AGGREGATIONS[name]
-            return [(kept, float(fold([value for _, value in members]))) for kept, members in groups.values()]
-        parameter = scalar(store, time)
-        assert isinstance(parameter, (int, float)), "the parser lets only a scalar through"
-        if name == "quantile":
-            return [(kept, quantile(parameter, [value for _, value in members])) for kept, members in groups.values()]
-        if math.isnan(parameter):
-            raise PromQLError(f"{name}: the number of elements is NaN")
-        count = int(max(0.0, min(parameter, float(len(vector)))))
-        return [one for _, members in groups.values() for one in ordered(members, descending=name == "topk")[:count]]
+    def of(self, full: Labels) -> Labels:
+        if self.without:
+            return {key: text for key, text in full.items() if key != "__name__" and key not in self.labels}
+        return {key: text for key, text in full.items() if key in self.labels}
+
+    def groups(self, vector: Vector) -> list[tuple[Labels, Vector]]:
+        """The groups in the order of their first elements, under their labels."""
+        if not self.labels and not self.without:
+            return [(_named({}, vector), vector)] if vector else []
+        found: dict[frozenset[tuple[str, str]], tuple[Labels, Vector]] = {}
+        for element in vector:
+            kept = self.of(element[0])
+            found.setdefault(frozenset(kept.items()), (kept, []))[1].append(element)
+        return [(_named(kept, members), members) for kept, members in found.values()]
+
+
+def _named(kept: Labels, members: Vector) -> Labels:
+    """A group's name goes where that of a member does."""
+    return fading(kept) if "__name__" in kept and any(type(full) is Fading for full, _ in members) else kept
+
+
+def aggregate(name: str, inner: Callable[[Run, int], Vector], grouping: Grouping) -> Node:
+    """A plain aggregation."""
+    fold = AGGREGATIONS[name]
+
+    def evaluate(run: Run, time: int) -> Value:
+        return [(kept, float(fold([value for _, value in members]))) for kept, members in grouping.groups(inner(run, time))]
+
+    return evaluate
+
+
+def aggregate_quantile(inner: Callable[[Run, int], Vector], grouping: Grouping, q: Callable[[Run, int], float]) -> Node:
+    """``quantile``."""
+
+    def evaluate(run: Run, time: int) -> Value:
+        rank = q(run, time)
+        if not 0 <= rank <= 1:
+            run.warnings[f"a quantile has to lie between 0 and 1, got {rank}"] = None
+        return [(kept, quantile(rank, [value for _, value in members])) for kept, members in grouping.groups(inner(run, time))]
+
+    return evaluate
+
+
+def choose(name: str, inner: Callable[[Run, int], Vector], grouping: Grouping, k: Callable[[Run, int], float]) -> Node:
+    """``topk``, ``bottomk`` and ``limitk``: some elements of each group as they are."""
+
+    def evaluate(run: Run, time: int) -> Value:
+        vector, wanted = inner(run, time), k(run, time)
+        if math.isnan(wanted) or abs(wanted) >= 2**63:
+            raise PromQLError(f"{name}: {wanted} is not a number of elements")
+        count = int(max(0.0, min(wanted, float(len(vector)))))
+        if not count:
+            return []
+        groups = grouping.groups(vector)
+        if name == "limitk":
+            return [one for _, members in groups for one in sorted(members, key=lambda one: sorted(one[0].items()))[:count]]
+        return [one for _, members in groups for one in ordered(members, descending=name == "topk")[:count]]
+
+    return evaluate
+
+
+def count_values(inner: Callable[[Run, int], Vector], grouping: Grouping, label: str) -> Node:
+    """How many elements have each value, which goes into ``label``."""
+    within = grouping if grouping.without else Grouping(grouping.labels | {label}, False)
+
+    def evaluate(run: Run, time: int) -> Value:
+        named: Vector = [({**labels, label: decimal(value)}, value) for labels, value in inner(run, time)]
+        return [(kept, float(len(members))) for kept, members in within.groups(named)]
 
     return evaluate
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from qflowd.series.promql.compile import Query
-from qflowd.series.promql.value import PromQLError
+from qflowd.series.labels import faded
+from qflowd.series.promql.query import Query
+from qflowd.series.promql.run import Run
+from qflowd.series.promql.selector import Rows
+from qflowd.series.promql.value import PromQLError, Window
 
-if TYPE_CHECKING:
-    from qflowd.series.store import SeriesStore
-
-POINTS, SERIES = 11_000, 2_000
+STEPS, SERIES = 11_000, 2_000
 
 
 def number(value: float) -> str:
@@ -23,31 +23,63 @@ def number(value: float) -> str:
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
-def instant(query: Query, store: SeriesStore, time: int) -> dict[str, Any]:
-    """``{"resultType": "vector" | "scalar", "result": …}`` at ``time`` (epoch ms)."""
-    value = query.evaluate(store, time)
+def instant(query: Query, run: Run) -> dict[str, Any]:
+    """``{"resultType": "vector" | "scalar" | "matrix" | "string", "result": …}`` at the start of ``run``. Raises PromQLError."""
+    time = run.start
+    if query.kind == "string":
+        return {"resultType": "string", "result": [time / 1000, query.string]}
+    if query.kind == "matrix":
+        return {"resultType": "matrix", "result": matrix(query.matrix(run, time))}
+    value = query.instant(run, time)
     if not isinstance(value, list):
         return {"resultType": "scalar", "result": [time / 1000, number(value)]}
-    if len(value) > SERIES:
-        raise PromQLError(f"the query yields more than {SERIES} series")
+    _bounded(len(value))
     return {"resultType": "vector", "result": [{"metric": labels, "value": [time / 1000, number(one)]} for labels, one in value]}
 
 
-def query_range(query: Query, store: SeriesStore, start: int, end: int, step: int) -> list[dict[str, Any]]:
-    """The result list of a matrix from ``start`` to ``end`` inclusive, all in ms. Raises PromQLError beyond the limits."""
-    if step <= 0 or end < start:
+def query_range(query: Query, run: Run) -> list[Window]:
+    """The value at each step of ``run``, a window a series, in the order of their labels. Raises PromQLError beyond the limits."""
+    if query.kind not in ("scalar", "vector"):
+        raise PromQLError(f"a {query.kind} cannot be asked for over a range of time: expected a scalar or an instant vector")
+    if run.step <= 0 or run.end < run.start:
         raise PromQLError("step has to be positive and end not before start")
-    if (end - start) // step + 1 > POINTS:
-        raise PromQLError(f"more than {POINTS} points per series: choose a longer step")
-    found: dict[Any, dict[str, Any]] = {}
-    for time in range(start, end + 1, step):
-        value = query.evaluate(store, time)
-        for labels, one in value if isinstance(value, list) else [({}, value)]:
-            key = frozenset(labels.items())
-            row = found.get(key)
-            if row is None:
-                if len(found) >= SERIES:
-                    raise PromQLError(f"the query yields more than {SERIES} series")
-                row = found[key] = {"metric": labels, "values": []}
-            row["values"].append([time / 1000, number(one)])
-    return sorted(found.values(), key=lambda row: sorted(row["metric"].items()))
+    if (run.end - run.start) // run.step + 1 > STEPS:
+        raise PromQLError(f"more than {STEPS} points per series: choose a longer step")
+    rows = Rows()
+    for time in range(run.start, run.end + 1, run.step):
+        value = query.raw(run, time)
+        run.charge(len(value) + 1 if isinstance(value, list) else 1)
+        rows.add(time, value)
+        _bounded(len(rows.rows))
+    return _merged(rows.rows)
+
+
+def _merged(rows: list[Window]) -> list[Window]:
+    """Rows without the names that were to go; those that have the same labels then are one, if they never meet."""
+    found: dict[Any, dict[int, float]] = {}
+    labels: dict[Any, dict[str, str]] = {}
+    for row in rows:
+        bare = faded(row.labels)
+        key = tuple(sorted(bare.items()))
+        points = dict(zip(row.times, row.values, strict=True))
+        if key in found and not found[key].keys().isdisjoint(points):
+            raise PromQLError(f"the result has several elements with the labels {bare}")
+        found.setdefault(key, {}).update(points)
+        labels[key] = bare
+    return [
+        Window(labels[key], times, [points[time] for time in times]) for key, points in sorted(found.items()) for times in [sorted(points)]
+    ]
+
+
+def matrix(windows: list[Window]) -> list[dict[str, Any]]:
+    """The result list of a matrix."""
+    _bounded(len(windows))
+    return [
+        {"metric": one.labels, "values": [[time / 1000, number(value)] for time, value in zip(one.times, one.values, strict=True)]}
+        for one in windows
+    ]
+
+
+def _bounded(series: int) -> None:
+    if series > SERIES:
+        raise PromQLError(f"the query yields more than {SERIES} series")

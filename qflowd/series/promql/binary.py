@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qflowd.series.promql.value import Labels, Node, PromQLError, Value, Vector, bare
+from qflowd.series.labels import bare, fading
+from qflowd.series.promql.run import Run
+from qflowd.series.promql.value import Labels, Node, PromQLError, Value, Vector
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -46,6 +48,7 @@ ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "/": _divide,
     "%": _modulo,
     "^": _power,
+    "atan2": math.atan2,
 }
 
 
@@ -54,13 +57,15 @@ class Matching:
     """How elements of two vectors find each other. ``on``: by these labels only, else by all but these.
 
     ``many`` is the side that may have several elements for one of the other ("left", "right" or neither);
-    ``include`` are labels copied from the one side.
+    ``include`` are labels copied from the one side; ``fill`` is what stands for a missing partner on the left and on the right, where it
+    is not ``None``.
     """
 
     on: bool = False
     labels: tuple[str, ...] = ()
     many: str = ""
     include: tuple[str, ...] = ()
+    fill: tuple[float | None, float | None] = (None, None)
 
     def key(self, labels: Labels) -> Any:
         """Equal for elements that belong together. A missing label is an empty one."""
@@ -69,42 +74,58 @@ class Matching:
         left_out = self.labels
         return frozenset([item for item in labels.items() if item[0] != "__name__" and item[0] not in left_out and item[1]])
 
+    def common(self, labels: Labels) -> Labels:
+        """The labels that a partner would share."""
+        if self.on:
+            return {name: labels[name] for name in self.labels if name in labels}
+        return {name: value for name, value in labels.items() if name != "__name__" and name not in self.labels}
+
 
 def operate(symbol: str, left: Node, right: Node, matching: Matching, return_bool: bool) -> Node:
     """The operator ``symbol`` over two compiled sides."""
     if symbol in ("and", "or", "unless"):
         return _set_operator(symbol, left, right, matching)
     apply = combine(symbol, matching, return_bool)
-    return lambda store, time: apply(left(store, time), right(store, time))
+    return lambda run, time: apply(left(run, time), right(run, time))
 
 
 def combine(symbol: str, matching: Matching, return_bool: bool) -> Callable[[Value, Value], Value]:
     """The operator ``symbol``, which is not a set operator, over the values of two sides."""
-    compare = COMPARISONS.get(symbol)
-    compute = ARITHMETIC.get(symbol)
-    if compare is None and compute is None:
+    compare, compute = COMPARISONS.get(symbol), ARITHMETIC.get(symbol)
+    if compute is not None:
+        return _computed(compute, matching)
+    if compare is None:
         raise PromQLError(f"the operator {symbol} is not supported")
-    drop = compute is not None or return_bool
+    if return_bool:
+        return _computed(lambda a, b: float(compare(a, b)), matching, nameless=False)
+    return _filtered(compare, matching)
 
-    def one(a: float, b: float, kept: float) -> float | None:
-        if compute is not None:
-            return compute(a, b)
-        assert compare is not None
-        holds = compare(a, b)
-        return float(holds) if return_bool else (kept if holds else None)
+
+def _computed(compute: Callable[[float, float], float], matching: Matching, *, nameless: bool = True) -> Callable[[Value, Value], Value]:
+    """``nameless``: the name goes at once where two vectors meet, as Prometheus has it, and not at the end of the query."""
 
     def apply(a: Value, b: Value) -> Value:
         if isinstance(a, list):
             if isinstance(b, list):
-                return _match(a, b, matching, one, drop)
-            pairs = [(labels, one(value, b, value)) for labels, value in a]
-        elif isinstance(b, list):
-            pairs = [(labels, one(a, value, value)) for labels, value in b]
-        else:
-            found = one(a, b, a)
-            assert found is not None, "two scalars are compared with bool only: the parser sees to it"
-            return found
-        return [(bare(labels) if drop else labels, value) for labels, value in pairs if value is not None]
+                return _match(a, b, matching, compute, nameless, True)
+            return [(fading(labels), compute(value, b)) for labels, value in a]
+        if isinstance(b, list):
+            return [(fading(labels), compute(a, value)) for labels, value in b]
+        return compute(a, b)
+
+    return apply
+
+
+def _filtered(compare: Callable[[float, float], bool], matching: Matching) -> Callable[[Value, Value], Value]:
+    """A comparison that keeps the elements for which it holds."""
+
+    def apply(a: Value, b: Value) -> Value:
+        if isinstance(a, list):
+            if isinstance(b, list):
+                return _match(a, b, matching, lambda left, right: left if compare(left, right) else None, False, False)
+            return [one for one in a if compare(one[1], b)]
+        assert isinstance(b, list), "two scalars are compared with bool only: the parser sees to it"
+        return [one for one in b if compare(a, one[1])]
 
     return apply
 
@@ -112,11 +133,11 @@ def combine(symbol: str, matching: Matching, return_bool: bool) -> Callable[[Val
 def _set_operator(symbol: str, left: Node, right: Node, matching: Matching) -> Node:
     key = matching.key
 
-    def evaluate(store: Any, time: int) -> Value:
-        a = left(store, time)
+    def evaluate(run: Run, time: int) -> Value:
+        a = left(run, time)
         if not a and symbol != "or":
             return []
-        b = right(store, time)
+        b = right(run, time)
         assert isinstance(a, list) and isinstance(b, list), "the parser lets only vectors through"
         if symbol == "or":
             if not a or not b:
@@ -131,36 +152,58 @@ def _set_operator(symbol: str, left: Node, right: Node, matching: Matching) -> N
     return evaluate
 
 
-def _match(
-    left: Vector, right: Vector, matching: Matching, one: Callable[[float, float, float], float | None], drop: bool
-) -> Vector:
+Combine = Callable[[float, float], float | None]
+
+
+def _match(left: Vector, right: Vector, matching: Matching, one: Combine, nameless: bool, fades: bool) -> Vector:
     swapped = matching.many == "right"
     many, single = (right, left) if swapped else (left, right)
+    fill_many, fill_single = reversed(matching.fill) if swapped else matching.fill
     lookup: dict[Any, tuple[Labels, float]] = {}
     for element in single:
         key = matching.key(element[0])
         if key in lookup:
-            raise PromQLError("several series match on the one side: many-to-many matching is not allowed")
+            side = "left" if swapped else "right"
+            raise PromQLError(
+                f"found duplicate series for the match group {matching.common(element[0])} on the {side} side of the operation: "
+                f"[{lookup[key][0]}, {element[0]}]; many-to-many matching not allowed: matching labels must be unique on one side"
+            )
         lookup[key] = element
     result: Vector = []
-    seen: set[Any] = set()
+    seen: dict[Any, set[Any]] = {}
+
+    def join(key: Any, labels: Labels, value: float, partner: Labels, other: float) -> None:
+        a, b = (other, value) if swapped else (value, other)
+        joined = _labels(labels, partner, matching, nameless)
+        if not matching.many:
+            if key in seen:
+                raise PromQLError("multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)")
+            seen[key] = set()
+        else:
+            group, name = seen.setdefault(key, set()), frozenset(joined.items())
+            if name in group:
+                raise PromQLError("multiple matches for labels: grouping labels must ensure unique matches")
+            group.add(name)
+        found = one(a, b)
+        if found is not None:
+            result.append((fading(joined) if fades else joined, found))
+
     for labels, value in many:
         key = matching.key(labels)
         partner = lookup.get(key)
-        if partner is None:
-            continue
-        if not matching.many and key in seen:
-            raise PromQLError("several series match on the left side: many-to-one matching must be explicit (group_left)")
-        seen.add(key)
-        a, b = (partner[1], value) if swapped else (value, partner[1])
-        found = one(a, b, a)
-        if found is not None:
-            result.append((_labels(labels, partner[0], matching, drop), found))
+        if partner is not None:
+            join(key, labels, value, *partner)
+        elif fill_single is not None:
+            join(key, labels, value, matching.common(labels), fill_single)
+    if fill_many is not None:
+        for key, (labels, value) in lookup.items():
+            if key not in seen:
+                join(key, matching.common(labels), fill_many, labels, value)
     return result
 
 
-def _labels(many: Labels, single: Labels, matching: Matching, drop: bool) -> Labels:
-    labels = bare(many) if drop else dict(many)
+def _labels(many: Labels, single: Labels, matching: Matching, nameless: bool) -> Labels:
+    labels = bare(many) if nameless else dict(many)
     if matching.many:
         for name in matching.include:
             if single.get(name):

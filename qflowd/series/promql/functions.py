@@ -1,146 +1,241 @@
-"""The functions of PromQL that are supported."""
+"""The functions of PromQL: each name with what it is compiled to."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
+from typing import Any, Protocol
 
-Times = list[int]
-Values = list[float]
+import promql_parser as ast
 
-
-def _average(values: Values) -> float:
-    if not all(map(math.isfinite, values)):
-        return sum(values) / len(values)
-    try:
-        return math.fsum(values) / len(values)
-    except OverflowError:
-        return sum(value / len(values) for value in values)
-
-
-def _deviation(values: Values) -> float:
-    mean = _average(values)
-    return math.sqrt(sum((value - mean) * (value - mean) for value in values) / len(values))
+from qflowd.series.labels import fading
+from qflowd.series.promql import calls
+from qflowd.series.promql.elementwise import CALENDAR, ELEMENTWISE, calendar
+from qflowd.series.promql.folds import quantile
+from qflowd.series.promql.ranges import NAMED, OVER_TIME, RANGE, regression, smoothed
+from qflowd.series.promql.run import Run
+from qflowd.series.promql.selector import OPERATORS, inside
+from qflowd.series.promql.value import Labels, Node, PromQLError, Range, Value, Vector, Windows
 
 
-def least(values: Values) -> float:
-    """The least value; NaN only where there is nothing else."""
-    return min((value for value in values if not math.isnan(value)), default=math.nan)
+class Compiler(Protocol):
+    """What a function needs of the compiler: its arguments, compiled."""
+
+    def vectors(self, tree: Any) -> calls.Vectors: ...
+
+    def scalars(self, tree: Any) -> calls.Scalars: ...
+
+    def windows(self, tree: Any) -> Windows: ...
+
+    def stamps(self, tree: Any) -> calls.Vectors: ...
+
+    def node(self, tree: Any) -> Node: ...
 
 
-def greatest(values: Values) -> float:
-    """The greatest value; NaN only where there is nothing else."""
-    return max((value for value in values if not math.isnan(value)), default=math.nan)
+Build = Callable[[Compiler, list[Any]], Node]
 
 
-def quantile(q: float, values: Values) -> float:
-    """Between the two nearest values; NaN counts as the least."""
-    if math.isnan(q) or not values:
-        return math.nan
-    if not 0 <= q <= 1:
-        return math.copysign(math.inf, q)
-    rank = q * (len(values) - 1)
-    ranked = sorted(values, key=lambda value: (value == value, value))
-    lower = math.floor(rank)
-    weight = rank - lower
-    return ranked[lower] * (1 - weight) + ranked[min(lower + 1, len(values) - 1)] * weight
+def _text(tree: Any) -> str:
+    return str(inside(tree).val)
 
 
-OVER_TIME: dict[str, Callable[[Values], float]] = {
-    "avg_over_time": _average,
-    "sum_over_time": sum,
-    "min_over_time": least,
-    "max_over_time": greatest,
-    "count_over_time": lambda values: float(len(values)),
-    "stddev_over_time": _deviation,
-    "present_over_time": lambda values: 1.0,
-    "changes": lambda values: float(sum(a != b and not (a != a and b != b) for a, b in pairwise(values))),
-    "resets": lambda values: float(sum(b < a for a, b in pairwise(values))),
-    "last_over_time": lambda values: values[-1],
-}
+def _folded(name: str, fold: Callable[[list[float]], float]) -> Build:
+    """A function of the values in a window."""
+    named = name in NAMED
+
+    def build(compiler: Compiler, args: list[Any]) -> Node:
+        windows = compiler.windows(args[0])
+
+        def evaluate(run: Run, time: int) -> Value:
+            found = windows(run, time).windows
+            if named:
+                return [(one.labels, float(fold(one.values))) for one in found]
+            return [(fading(one.labels), float(fold(one.values))) for one in found]
+
+        return evaluate
+
+    return build
 
 
-def extrapolated(times: Times, values: Values, start: int, end: int, *, counter: bool, per_second: bool) -> float | None:
-    """Prometheus's ``extrapolatedRate``: growth over (start, end], stretched to its borders. ``None`` below two points."""
-    if len(times) < 2 or times[-1] == times[0]:
-        return None
-    growth = values[-1] - values[0]
-    if counter:
-        growth += sum(before for before, after in pairwise(values) if after < before)
-    to_start, to_end = (times[0] - start) / 1000, (end - times[-1]) / 1000
-    sampled = (times[-1] - times[0]) / 1000
-    spacing = sampled / (len(times) - 1)
-    threshold = spacing * 1.1
-    if to_start >= threshold:
-        to_start = spacing / 2
-    if counter and growth > 0 and values[0] >= 0:
-        to_start = min(to_start, sampled * values[0] / growth)
-    if to_end >= threshold:
-        to_end = spacing / 2
-    result = growth * (sampled + to_start + to_end) / sampled
-    return result / ((end - start) / 1000) if per_second else result
+def _over(windows: Windows, apply: Callable[[Run, int, Range, list[int], list[float]], float | None]) -> Node:
+    """A function of all that there is about a window."""
+
+    def evaluate(run: Run, time: int) -> Value:
+        found: Vector = []
+        span = windows(run, time)
+        for labels, times, values in span.windows:
+            value = apply(run, time, span, times, values)
+            if value is not None:
+                found.append((fading(labels), value))
+        return found
+
+    return evaluate
 
 
-def _instant(times: Times, values: Values, *, per_second: bool) -> float | None:
-    if len(times) < 2 or times[-1] == times[-2]:
-        return None
-    growth = values[-1] - values[-2]
-    if not per_second:
-        return growth
-    return (values[-1] if growth < 0 else growth) / ((times[-1] - times[-2]) / 1000)
+_COUNTERS = ("_total", "_sum", "_count", "_bucket")
 
 
-def regression(times: Times, values: Values, origin: int) -> tuple[float, float] | None:
-    """Slope per second and the value at ``origin``, by least squares. ``None`` below two points."""
-    if len(times) < 2:
-        return None
-    if all(value == values[0] for value in values):
-        return (math.nan, math.nan) if math.isinf(values[0]) else (0.0, values[0])
-    n = len(times)
-    # Around the mean of the times, so that large times do not eat the digits.
-    xs = [(at - times[0]) / 1000 for at in times]
-    mean_x, mean_y = sum(xs) / n, _average(values)
-    variance = sum((x - mean_x) * (x - mean_x) for x in xs)
-    if not variance:
-        return math.nan, math.nan
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, values, strict=True)) / variance
-    return slope, mean_y + slope * ((origin - times[0]) / 1000 - mean_x)
+def _ranged(name: str, apply: Callable[[list[int], list[float], int, int], float | None]) -> Build:
+    def build(compiler: Compiler, args: list[Any]) -> Node:
+        node = _over(compiler.windows(args[0]), lambda run, time, span, times, values: apply(times, values, span.start, span.end))
+        if name not in ("rate", "increase"):
+            return node
+
+        def evaluate(run: Run, time: int) -> Value:
+            found = node(run, time)
+            assert isinstance(found, list), "a range function gives a vector"
+            for labels, _ in found[:1]:
+                metric = labels.get("__name__", "")
+                if metric and not metric.endswith(_COUNTERS):
+                    run.infos[f"{name} is for counters, and by its name (no _total, _sum, _count or _bucket) {metric} is none"] = None
+            return found
+
+        return evaluate
+
+    return build
 
 
-def _derivative(times: Times, values: Values, start: int, end: int) -> float | None:
-    line = regression(times, values, times[0])
-    return None if line is None else line[0]
+def _quantile_over_time(compiler: Compiler, args: list[Any]) -> Node:
+    rank, windows = compiler.scalars(args[0]), compiler.windows(args[1])
+
+    def apply(run: Run, time: int, span: Range, times: list[int], values: list[float]) -> float:
+        q = rank(run, time)
+        if not 0 <= q <= 1:
+            run.warnings[f"a quantile has to lie between 0 and 1, got {q}"] = None
+        return quantile(q, values)
+
+    return _over(windows, apply)
 
 
-RANGE: dict[str, Callable[[Times, Values, int, int], float | None]] = {
-    "rate": lambda times, values, start, end: extrapolated(times, values, start, end, counter=True, per_second=True),
-    "increase": lambda times, values, start, end: extrapolated(times, values, start, end, counter=True, per_second=False),
-    "delta": lambda times, values, start, end: extrapolated(times, values, start, end, counter=False, per_second=False),
-    "irate": lambda times, values, start, end: _instant(times, values, per_second=True),
-    "idelta": lambda times, values, start, end: _instant(times, values, per_second=False),
-    "deriv": _derivative,
-}
-"""Functions of the points in a window: (times, values, its start, its end)."""
+def _predict_linear(compiler: Compiler, args: list[Any]) -> Node:
+    windows, ahead = compiler.windows(args[0]), compiler.scalars(args[1])
+
+    def apply(run: Run, time: int, span: Range, times: list[int], values: list[float]) -> float | None:
+        line = regression(times, values, time)
+        return None if line is None else line[0] * ahead(run, time) + line[1]
+
+    return _over(windows, apply)
 
 
-def _whole(of: Callable[[float], int]) -> Callable[[float], float]:
-    return lambda value: float(of(value)) if math.isfinite(value) else value
+def _smoothing(compiler: Compiler, args: list[Any]) -> Node:
+    windows, smoothing, trend = compiler.windows(args[0]), compiler.scalars(args[1]), compiler.scalars(args[2])
+    return _over(windows, lambda run, time, span, times, values: smoothed(values, smoothing(run, time), trend(run, time)))
 
 
-ELEMENTWISE: dict[str, Callable[[float], float]] = {
-    "abs": abs,
-    "ceil": _whole(math.ceil),
-    "floor": _whole(math.floor),
-    "sqrt": lambda value: math.sqrt(value) if value >= 0 else math.nan,
-}
+def _labels_of_absence(tree: Any) -> Labels:
+    """What the matchers of a selector say about a series that is not there."""
+    tree = inside(tree)
+    selector = tree.vector_selector if isinstance(tree, ast.MatrixSelector) else tree
+    if not isinstance(selector, ast.VectorSelector):
+        return {}
+    matchers = selector.matchers.matchers
+    names = [one.name for one in matchers]
+    equal = [one for one in matchers if OPERATORS[str(one.op)] == "=" and one.name != "__name__" and one.value]
+    return {one.name: one.value for one in equal if names.count(one.name) == 1}
 
-AGGREGATIONS: dict[str, Callable[[Values], float]] = {
-    "sum": sum,
-    "avg": _average,
-    "min": least,
-    "max": greatest,
-    "count": lambda values: float(len(values)),
-    "group": lambda values: 1.0,
-    "stddev": _deviation,
-}
+
+def _absent(compiler: Compiler, args: list[Any]) -> Node:
+    inner, labels = compiler.vectors(args[0]), _labels_of_absence(args[0])
+    return lambda run, time: [] if inner(run, time) else [(labels, 1.0)]
+
+
+def _absent_over_time(compiler: Compiler, args: list[Any]) -> Node:
+    windows, labels = compiler.windows(args[0]), _labels_of_absence(args[0])
+    return lambda run, time: [] if windows(run, time).windows else [(labels, 1.0)]
+
+
+def _elementwise(apply: Callable[[float], float]) -> Build:
+    return lambda compiler, args: calls.each(compiler.node(args[0]), apply)
+
+
+def _calendar(name: str) -> Build:
+    part = calendar(name)
+
+    def build(compiler: Compiler, args: list[Any]) -> Node:
+        return calls.each(compiler.node(args[0]) if args else lambda run, time: [({}, time / 1000)], part)
+
+    return build
+
+
+def _timestamp(compiler: Compiler, args: list[Any]) -> Node:
+    if isinstance(inside(args[0]), ast.VectorSelector):
+        stamps = compiler.stamps(inside(args[0]))
+        return lambda run, time: [(fading(labels), stamp) for labels, stamp in stamps(run, time)]
+    inner = compiler.vectors(args[0])
+    return lambda run, time: [(fading(labels), time / 1000) for labels, _ in inner(run, time)]
+
+
+def _constant(value: float) -> calls.Scalars:
+    return lambda run, time: value
+
+
+def _vector(compiler: Compiler, args: list[Any]) -> Node:
+    inner = compiler.scalars(args[0])
+    return lambda run, time: [({}, inner(run, time))]
+
+
+def _of_two(choose: Callable[[float, float], float]) -> Build:
+    def build(compiler: Compiler, args: list[Any]) -> Node:
+        a, b = compiler.scalars(args[0]), compiler.scalars(args[1])
+        return lambda run, time: choose(a(run, time), b(run, time))
+
+    return build
+
+
+def _relabelling(compiler: Compiler, args: list[Any]) -> Node:
+    return calls.label_replace(compiler.vectors(args[0]), *[_text(one) for one in args[1:5]])
+
+
+def _joining(compiler: Compiler, args: list[Any]) -> Node:
+    return calls.label_join(compiler.vectors(args[0]), _text(args[1]), _text(args[2]), [_text(one) for one in args[3:]])
+
+
+FUNCTIONS: dict[str, Build] = {
+    **{name: _folded(name, fold) for name, fold in OVER_TIME.items()},
+    **{name: _ranged(name, apply) for name, apply in RANGE.items()},
+    **{name: _elementwise(apply) for name, apply in ELEMENTWISE.items()},
+    **{name: _calendar(name) for name in CALENDAR},
+    "absent": _absent,
+    "absent_over_time": _absent_over_time,
+    "clamp": lambda compiler, args: calls.clamp(compiler.vectors(args[0]), compiler.scalars(args[1]), compiler.scalars(args[2])),
+    "clamp_max": lambda compiler, args: calls.clamp(compiler.vectors(args[0]), _constant(-math.inf), compiler.scalars(args[1])),
+    "clamp_min": lambda compiler, args: calls.clamp(compiler.vectors(args[0]), compiler.scalars(args[1]), _constant(math.inf)),
+    "double_exponential_smoothing": _smoothing,
+    "end": lambda compiler, args: lambda run, time: run.end / 1000,
+    "label_join": _joining,
+    "label_replace": _relabelling,
+    "max_of": _of_two(calls.greater),
+    "min_of": _of_two(calls.smaller),
+    "pi": lambda compiler, args: _constant(math.pi),
+    "predict_linear": _predict_linear,
+    "quantile_over_time": _quantile_over_time,
+    "range": lambda compiler, args: lambda run, time: (run.end - run.start) / 1000,
+    "round": lambda compiler, args: calls.rounded(
+        compiler.vectors(args[0]), compiler.scalars(args[1]) if len(args) > 1 else _constant(1.0)
+    ),
+    "scalar": lambda compiler, args: calls.scalar(compiler.vectors(args[0])),
+    "sort": lambda compiler, args: calls.by_value(compiler.vectors(args[0]), descending=False),
+    "sort_by_label": lambda compiler, args: calls.by_label(compiler.vectors(args[0]), [_text(one) for one in args[1:]], descending=False),
+    "sort_by_label_desc": lambda compiler, args: calls.by_label(
+        compiler.vectors(args[0]), [_text(one) for one in args[1:]], descending=True
+    ),
+    "sort_desc": lambda compiler, args: calls.by_value(compiler.vectors(args[0]), descending=True),
+    "start": lambda compiler, args: lambda run, time: run.start / 1000,
+    "step": lambda compiler, args: lambda run, time: run.step / 1000,
+    "time": lambda compiler, args: lambda run, time: time / 1000,
+    "timestamp": _timestamp,
+    "vector": _vector,
+}  # fmt: skip
+STEADY = frozenset((
+    *ELEMENTWISE, "absent", "clamp", "clamp_max", "clamp_min", "label_join", "label_replace", "max_of", "min_of", "pi", "round", "scalar",
+    "sort", "sort_by_label", "sort_by_label_desc", "sort_desc", "vector",
+))  # fmt: skip
+"""Functions whose value follows from the values of their arguments alone."""
+
+
+def build(name: str, compiler: Compiler, args: list[Any]) -> Node:
+    """The compiled call. Raises PromQLError where the function is not supported."""
+    found = FUNCTIONS.get(name)
+    if found is None:
+        raise PromQLError(f"the function {name} is not supported")
+    return found(compiler, args)

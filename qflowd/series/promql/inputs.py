@@ -1,4 +1,4 @@
-"""What a query depends on: the series that it reads, and whether its value moves with time alone."""
+"""What a query is and depends on: the kind of its value, the series that it reads, and whether its value moves with time alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from typing import Any
 import promql_parser as ast
 
 from qflowd.series.promql.binary import COMPARISONS
-from qflowd.series.promql.calls import CALENDAR
-from qflowd.series.promql.functions import ELEMENTWISE
+from qflowd.series.promql.elementwise import CALENDAR
+from qflowd.series.promql.functions import STEADY
 from qflowd.series.promql.selector import Selector, inside
 
-_STEADY = frozenset((
-    *ELEMENTWISE, "absent", "clamp", "clamp_max", "clamp_min", "label_replace", "round", "scalar", "sort", "sort_desc", "vector",
-))  # fmt: skip
-"""Functions whose value follows from their arguments alone."""
 _PLAIN = (
     ast.VectorSelector, ast.BinaryExpr, ast.AggregateExpr, ast.ParenExpr, ast.UnaryExpr, ast.NumberLiteral, ast.StringLiteral,
 )  # fmt: skip
@@ -34,14 +30,32 @@ class Inputs:
 
 def inputs(tree: Any, selectors: Sequence[Selector]) -> Inputs:
     """What a parsed query with these selectors depends on. What is not known to be steady counts as timed."""
-    timed = any(one.offset for one in selectors) or any(map(_moves, _walk(tree)))
+    timed = any(one.moment for one in selectors) or any(map(_moves, _walk(tree)))
     return Inputs(tuple(selectors), timed, None if timed else _comparison(tree))
+
+
+def kind(tree: Any) -> str:
+    """``scalar``, ``vector``, ``matrix`` or ``string``."""
+    tree = inside(tree)
+    while isinstance(tree, ast.UnaryExpr):
+        tree = inside(tree.expr)
+    if isinstance(tree, (ast.MatrixSelector, ast.SubqueryExpr)):
+        return "matrix"
+    if isinstance(tree, ast.StringLiteral):
+        return "string"
+    if isinstance(tree, ast.NumberLiteral):
+        return "scalar"
+    if isinstance(tree, ast.Call):
+        return str(tree.func.return_type).rpartition(".")[2].lower()
+    if isinstance(tree, ast.BinaryExpr):
+        return "vector" if "vector" in (kind(tree.lhs), kind(tree.rhs)) else "scalar"
+    return "vector"
 
 
 def _moves(node: Any) -> bool:
     """Whether a node may give another value for the same arguments: a range does, and the calendar without an argument."""
     if isinstance(node, ast.Call):
-        return not (node.func.name in _STEADY or (node.func.name in CALENDAR and node.args))
+        return not (node.func.name in STEADY or (node.func.name in CALENDAR and node.args))
     return not isinstance(node, _PLAIN)
 
 

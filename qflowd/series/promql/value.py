@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from qflowd.series.labels import bare
 
 if TYPE_CHECKING:
-    from qflowd.series.store import SeriesStore
+    from qflowd.series.promql.run import Run
 
-LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+__all__ = ["Labels", "Node", "PromQLError", "Range", "Value", "Vector", "Window", "Windows", "bare"]
+
 Labels = dict[str, str]
 Vector = list[tuple[Labels, float]]
 Value = float | Vector
-Node = Callable[["SeriesStore", int], Value]
-"""A compiled expression: (store, time in epoch ms) → value."""
+Node = Callable[["Run", int], Value]
+"""A compiled expression: (run, time in epoch ms) → value."""
 
-RangeVector = list[tuple[Labels, list[int], list[float]]]
+
+class Window(NamedTuple):
+    """The points of one series in a range: times in ms, ascending, and their values."""
+
+    labels: Labels
+    times: list[int]
+    values: list[float]
+
+
+class Range(NamedTuple):
+    """Windows, all over ``(start, end]``, in ms."""
+
+    start: int
+    end: int
+    windows: list[Window]
+
+
+Windows = Callable[["Run", int], Range]
+"""A compiled range selector or subquery."""
 
 
 class PromQLError(Exception):
     """The query cannot be used; the text says what is wrong with it."""
-
-
-def bare(labels: Labels) -> Labels:
-    """The labels without the metric's name."""
-    return {key: value for key, value in labels.items() if key != "__name__"}
