@@ -11,6 +11,7 @@ from typing import Any
 from qflowd.alerts.rule import parse_rule
 from qflowd.cli.control import call, failed
 from qflowd.config import ConfigError, load
+from qflowd.notify.channels import schemas
 
 EFFECTS = {
     "begins": "",
@@ -34,7 +35,7 @@ def add(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 where the file is good, 1 where it is not, or where no daemon tells the difference."""
     try:
-        loaded = load(options.file, options.set, parse_rule=parse_rule)
+        loaded = load(options.file, options.set, parse_rule=parse_rule, channels=schemas())
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1

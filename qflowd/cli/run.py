@@ -52,7 +52,7 @@ async def serve(loaded: Any, options: argparse.Namespace) -> int:
     try:
         daemon = Daemon(loaded, options.config, options.set)
         addresses = await daemon.start()
-    except (ListenError, StorageError, OSError) as error:
+    except (ConfigError, ListenError, StorageError, OSError) as error:
         print(f"qflowd: {error}", file=sys.stderr)
         return 1
     if options.print_addresses:

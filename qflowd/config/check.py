@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path as FilePath
 from typing import Any
 
 import jsonschema
@@ -18,7 +20,6 @@ _UNSUPPORTED: tuple[Path, ...] = (
     ("alerts", "routes"), ("alerts", "inhibit"), ("alerts", "maintenance"),
     ("server", "public_url"), ("server", "base_path"), ("server", "trusted_proxies"),
 )  # fmt: skip
-_CHANNELS = ("webhook", "email", "slack", "sms", "pagerduty", "apprise", "command")
 _KINDS = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number", "null": "null"}
 _KINDS |= {"boolean": "true or false", "number": "a number"}
 
@@ -31,15 +32,31 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def check(document: Document) -> None:
+Kinds = Mapping[str, Mapping[str, Any]]
+"""Kind of channel → the JSON schema of its options."""
+
+
+def check(document: Document, kinds: Kinds) -> None:
     """Note what the schema does not allow. Empty sections of functions that are not there yet are taken out."""
     if document.value is None:
         document.value = {}
     _drop_empty_sections(document)
     for path in _UNSUPPORTED:
         _take_unsupported(document, path)
-    for error in jsonschema.Draft202012Validator(schema()).iter_errors(document.value):
-        path = tuple(error.absolute_path)
+    _validate(document, document.value, schema(), ())
+    channels = document.value.get("channels") if isinstance(document.value, dict) else None
+    for name, options in channels.items() if isinstance(channels, dict) else ():
+        kind = options.get("type") if isinstance(options, dict) else None
+        if isinstance(kind, str) and kind in kinds:
+            given = {key: value for key, value in options.items() if key != "type"}
+            _validate(document, given, kinds[kind], ("channels", name))
+        elif kind is not None:
+            document.mistake(("channels", name, "type"), f"must be one of {', '.join(kinds)}, not {json.dumps(kind)}")
+
+
+def _validate(document: Document, value: Any, rules: Mapping[str, Any], prefix: Path) -> None:
+    for error in jsonschema.Draft202012Validator(rules).iter_errors(value):
+        path = (*prefix, *error.absolute_path)
         if error.validator == "additionalProperties":
             rule: Any = error.schema
             known = list(rule.get("properties", {}))
@@ -78,8 +95,6 @@ def _words(error: jsonschema.ValidationError, path: Path) -> str:
     value = error.instance
     rule: Any = error.schema
     shown = json.dumps(value) if not isinstance(value, dict | list) else _KINDS["array" if isinstance(value, list) else "object"]
-    if len(path) == 3 and path[0] == "channels" and path[2] == "type" and value in _CHANNELS:
-        return f"channels of type {value} are not supported by this version"
     if rule.get("x-kind") == "duration":
         return f"must be a duration such as 5s or 1h30m, not {shown}"
     if rule.get("x-kind") == "size":
@@ -95,6 +110,17 @@ def _words(error: jsonschema.ValidationError, path: Path) -> str:
     if error.validator == "required":
         return str(error.message).replace("'", "") + " here"
     return f"{shown} is not allowed here: {rule.get('description', error.message)}"
+
+
+def options(values: Mapping[str, Any], rules: Mapping[str, Any], base: FilePath) -> dict[str, Any]:
+    """The options of a channel with durations in ms and paths absolute, relative ones below ``base``; without defaults."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        rule = rules["properties"].get(key, {})
+        if rule.get("x-kind") == "path" and value is not None:
+            value = str((base / value).absolute())
+        found[key] = complete(value, rule) if value is not None else None
+    return found
 
 
 def complete(value: Any, rule: dict[str, Any]) -> Any:

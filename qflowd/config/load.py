@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from qflowd.config.check import check, complete, schema
+from qflowd.config.check import Kinds, check, complete, options, schema
 from qflowd.config.document import Document, read
 from qflowd.config.errors import ConfigError, Mistake
 from qflowd.config.rules import ParseRule, RuleFiles, rule_files, text_of
@@ -16,16 +17,19 @@ from qflowd.config.settings import Config, build
 from qflowd.model import Rule
 
 _RULES = ("alerts", "rules")
+_NONE: Kinds = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A configuration that can be used. ``files`` are all files that were read."""
+    """A configuration that can be used. ``files`` are all files that were read; ``place`` tells where a path, such as
+    ``("channels", "ops", "url")``, or what holds it, is written: file and line."""
 
     config: Config
     rules: list[Rule]
     warnings: list[str]
     files: list[str]
+    place: Callable[[tuple[str | int, ...]], tuple[str, int]]
 
 
 def load(
@@ -33,9 +37,10 @@ def load(
     overrides: Sequence[str] = (),
     *,
     parse_rule: ParseRule,
+    channels: Kinds = _NONE,
     environment: Mapping[str, str] | None = None,
 ) -> Loaded:
-    """Read the file at ``path``; ``overrides`` are texts like ``websocket.max_clients=10000``.
+    """Read the file at ``path``; ``overrides`` are texts like ``websocket.max_clients=10000``; ``channels`` are the kinds there are.
 
     Raises ConfigError with every mistake that was found.
     """
@@ -44,13 +49,15 @@ def load(
     relative: dict[tuple[str | int, ...], Path] = {}
     for override in overrides:
         _override(document, override, environment, relative)
-    check(document)
+    check(document, channels)
     if document.mistakes:
         raise ConfigError(document.mistakes)
     values = complete(document.value, schema())
     for section, key in (("storage", "path"), ("alerts", "rules_dir")):
         base = relative.get((section, key), file.parent)
         values[section][key] = Path(os.path.abspath(base / values[section][key]))
+    for name, given in values["channels"].items():
+        values["channels"][name] = options(given, channels[given["type"]], file.parent)
     config = build(values)
     _meaning(config, document)
     rules = RuleFiles(parse_rule, set(config.channels), config.alerts.severity_labels)
@@ -62,7 +69,7 @@ def load(
     mistakes = document.mistakes + rules.mistakes
     if mistakes:
         raise ConfigError(mistakes)
-    return Loaded(config, rules.rules, rules.warnings, files)
+    return Loaded(config, rules.rules, rules.warnings, files, document.place)
 
 
 def _override(

@@ -60,6 +60,7 @@ class Alerts:
     evaluation_interval: int
     rules_dir: Path
     severity_labels: dict[str, str]
+    hold_after_start: int
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,9 @@ def build(values: dict[str, Any]) -> Config:
         websocket=WebSocket(**values["websocket"]),
         sampling=Sampling(**values["sampling"]),
         storage=StorageSettings(Path(storage["path"]), storage["max_size"], retention),
-        alerts=Alerts(alerts["evaluation_interval"], Path(alerts["rules_dir"]), alerts["severity_labels"]),
+        alerts=Alerts(
+            alerts["evaluation_interval"], Path(alerts["rules_dir"]), alerts["severity_labels"], alerts["hold_after_start"]
+        ),
         channels=values["channels"],
         auth=Auth(**values["auth"]),
         limits=Limits(**values["limits"]),

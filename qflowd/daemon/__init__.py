@@ -32,6 +32,7 @@ from qflowd.daemon.alerting import Alerting
 from qflowd.daemon.difference import difference
 from qflowd.daemon.ingest import Ingest
 from qflowd.daemon.lag import LagMeter
+from qflowd.daemon.notifying import Notifying, build
 from qflowd.daemon.restore import restore
 from qflowd.daemon.tokens import TokenBook
 from qflowd.daemon.views import Views
@@ -39,6 +40,7 @@ from qflowd.handlers.context import Context
 from qflowd.handlers.routes import application
 from qflowd.hub import Hub, HubSettings, SocketHandler
 from qflowd.model import Change, ExecutionChanged, Logged, ValidationRun
+from qflowd.notify.channels import schemas
 from qflowd.sdnotify import Notifier
 from qflowd.security.roles import allows
 from qflowd.series.recorder import Recorder
@@ -63,7 +65,7 @@ def epoch_ms() -> int:
 
 def read_config(path: Path, overrides: Sequence[str]) -> Loaded:
     """The configuration and its rules. Raises ``ConfigError``."""
-    return load(path, overrides, parse_rule=parse_rule)
+    return load(path, overrides, parse_rule=parse_rule, channels=schemas())
 
 
 class Daemon:
@@ -80,6 +82,7 @@ class Daemon:
         self.state = State(tail=limits.max_executions, stale_after=limits.stale_after)
         self.series = SeriesStore(limit=limits.max_series)
         self.recorder = Recorder()
+        self.notifying = Notifying(storage=self.storage, clock=self.clock, show=lambda line: self.views.log(line))
         self.alerting = Alerting(
             storage=self.storage,
             series=self.series,
@@ -87,6 +90,7 @@ class Daemon:
             interval=lambda: self.loaded.config.alerts.evaluation_interval,
             file_rules=lambda: self.loaded.rules,
             save=self.save,
+            notifying=self.notifying,
             tell=lambda transition: self.views.tell(transition),
             background=self.background,
         )
@@ -131,8 +135,10 @@ class Daemon:
         config = self.loaded.config
         self.listeners["http"] = listen.bind(config.server.address, config.server.port, "server.port")
         self.listeners["websocket"] = listen.bind(config.websocket.address, config.websocket.port, "websocket.port")
+        channels = build(self.loaded)
         self.storage.open()
         await restore(self)
+        await self.notifying.restore(channels)
         app = application(self.context(), [(r"/ws", SocketHandler, self.socket_arguments())])
         seed = web.Application([(r"/", SocketHandler, self.socket_arguments())], log_function=lambda handler: None)
         for listener, served in ((self.listeners["http"], app), (self.listeners["websocket"], seed)):
@@ -215,7 +221,8 @@ class Daemon:
             dashboard=self.views.dashboard,
             exposition=lambda: figures.metrics(self),
             ready=self.not_ready,
-            channels=lambda: frozenset({"dashboard"}),
+            channels=lambda: self.notifying.outbox.names,
+            notifying=self.notifying,
         )
         return self.handlers_context
 
@@ -277,12 +284,14 @@ class Daemon:
         if self.last_sample is not None:
             self.alerting.evaluate()
 
-    async def save(self, *, documents: Any = (), history: Any = (), points: bool | Collection[str] = False) -> None:
+    async def save(
+        self, *, documents: Any = (), history: Any = (), outbox: Any = (), points: bool | Collection[str] = False
+    ) -> None:
         """One transaction with all that changed since the last; ``points``: of all series, or of those with these names."""
         async with self._saving:
             # Read in one moment, committed in one transaction: what is replayed after a kill is counted on top.
             applied, counters = self.ingest.applied, msgspec.json.encode(self.counters)
-            must = bool(documents or history)
+            must = bool(documents or history or outbox)
             if counters != self._counted:
                 documents = [*documents, ("daemon", "counters", counters)]
             taken = self.state.take()
@@ -291,10 +300,12 @@ class Daemon:
                 rows += [ExecutionRow(*row) for row in self.state.rows(taken[start : start + SLICE])]
                 await asyncio.sleep(0)
             blocks = [SeriesPoints(*block) for block in self.series.drain(None if points is True else points)] if points else []
-            if not (rows or blocks or documents or history):
+            if not (rows or blocks or documents or history or outbox):
                 return
             try:
-                batch = Batch(executions=rows, applied=applied, points=blocks, documents=list(documents), history=list(history))
+                batch = Batch(
+                    executions=rows, applied=applied, points=blocks, documents=list(documents), history=list(history), outbox=list(outbox)
+                )  # fmt: skip
                 await asyncio.wrap_future(self.storage.save(batch))
             except StorageError as error:
                 self.state.touch(taken)
@@ -313,6 +324,7 @@ class Daemon:
         now = self.clock()
         self.views.publish(now)
         self.hub.tick(now)
+        self.notifying.tick(self.alerting.engine.waiting, now - self.started, self.loaded.config.alerts.hold_after_start)
         self.background(self.save())
 
     def housekeep(self) -> None:
@@ -322,6 +334,7 @@ class Daemon:
             self.listen(changes, now)
         self.background(self.save(points=True))
         self.background(self.alerting.keep())
+        self.background(self.notifying.housekeep())
         firing = sum(alert.status == "firing" for alert in self.alerting.engine.active())
         clients = self.hub.stats()["connectedClients"]
         self.notifier.status(f"{len(self.state.active())} executions active, {firing} alerts firing, {clients} clients")
@@ -348,6 +361,7 @@ class Daemon:
             self.notifier.reloading()
             try:
                 loaded = await asyncio.to_thread(read_config, self.path, self.overrides)
+                channels = await asyncio.to_thread(build, loaded)
             except ConfigError as error:
                 self.reload_ok, self.reload_error = False, str(error)
                 for mistake in error.mistakes:
@@ -360,6 +374,7 @@ class Daemon:
             self.handlers_context.config = loaded.config
             logs.configure(loaded.config.logging.level, loaded.config.logging.format)
             self.hub.configure(self.hub_settings())
+            await self.notifying.use(channels)
             await self.alerting.use_rules()
             self.reload_ok, self.reload_error, self.reload_time = True, "", self.clock()
             log.info("configuration reloaded: rules %s", found["rules"])
@@ -435,6 +450,7 @@ class Daemon:
                     self.hub.close("the daemon is stopping")
                     await self.hub.drained(1.0)
                     await self.alerting.stop()
+                    await self.notifying.stop()
                     await self.save(points=True)
                 for server in self.servers:
                     await server.close_all_connections()

@@ -20,15 +20,17 @@ from qflowd.model.explanation import Standing
 if TYPE_CHECKING:
     from tornado.ioloop import PeriodicCallback
 
+    from qflowd.daemon.notifying import Notifying
     from qflowd.series.store import Series, SeriesStore
-    from qflowd.storage import Storage
+    from qflowd.storage import OutboxRow, Storage
 
 SLICE = 0.003
 """Seconds of CPU that a round takes before others get their turn; one step may go beyond."""
 PORTION = 100
 """Rows encoded, or transitions told, before others get their turn."""
 RETRIED = 1_000
-"""Rows of the history that wait for a journal that refuses; of more, the oldest are lost. States are never lost."""
+"""Rows of the history, and of the outbox, that wait for a journal that refuses; of more, the oldest are lost. States are never
+lost."""
 
 T = TypeVar("T")
 HistoryRow = tuple[str, str, int, bytes]
@@ -37,7 +39,8 @@ HistoryRow = tuple[str, str, int, bytes]
 class Alerting:
     """The engine with its surroundings. ``file_rules`` gives the rules of the files; ``interval`` is the one between
     evaluations (ms) of rules that name none; ``save`` commits documents, history and the points of named series in one
-    transaction; ``tell`` shows a transition to the streams; ``background`` runs a coroutine beside."""
+    transaction; ``notifying`` decides who is told, and tells them; ``tell`` shows a transition to the streams; ``background``
+    runs a coroutine beside."""
 
     def __init__(
         self,
@@ -48,10 +51,12 @@ class Alerting:
         interval: Callable[[], int],
         file_rules: Callable[[], Sequence[Rule]],
         save: Callable[..., Awaitable[None]],
+        notifying: Notifying,
         tell: Callable[[Transition], None],
         background: Callable[[Any], None],
     ) -> None:
         self.storage, self.series, self.clock, self.interval = storage, series, clock, interval
+        self.notifying = notifying
         self.file_rules, self._save, self._tell, self._background = file_rules, save, tell, background
         self.engine = Engine([])
         self.book = RuleBook(storage=storage, save=save, clock=clock)
@@ -67,6 +72,7 @@ class Alerting:
         self._committing = asyncio.Lock()
         self._states: dict[str, bytes | None] = {}
         self._rows: list[HistoryRow] = []
+        self._outbox: list[OutboxRow] = []
 
     async def restore(self, now: int, gaps: Mapping[Series, int]) -> None:
         """Bring back the rules of the API, and every alert and timer, from the journal. ``gaps``: see ``Engine.restore``."""
@@ -189,24 +195,32 @@ class Alerting:
             ]
             async for part in _portions(history):
                 self._rows += [(kind, rule_id, at, msgspec.json.encode(what)) for kind, rule_id, at, what in part]
+            deliveries = self.notifying.decide(transitions, self.rules())
+            async for some in _portions(deliveries):
+                self._outbox += self.notifying.rows(some)
+            committed = False
             try:
                 # On disk with it: the points on which the timers rest.
                 await self._write(self.engine.reads(self._states))
+                committed = True
             finally:
                 # A full disk is no reason to keep an alert to oneself.
+                self.notifying.offer(deliveries, committed=committed)
                 async for told in _portions(transitions):
                     for one in told:
                         self._tell(one)
 
     async def _write(self, names: set[str]) -> None:
         """One transaction of all that waits; what is refused waits on."""
-        states, rows = self._states, self._rows
-        self._states, self._rows = {}, []
+        states, rows, outbox = self._states, self._rows, self._outbox
+        self._states, self._rows, self._outbox = {}, [], []
+        documents = [("alert_state", key, blob) for key, blob in states.items()]
         try:
-            await self._save(documents=[("alert_state", key, blob) for key, blob in states.items()], history=rows, points=names)
+            await self._save(documents=documents, history=rows, outbox=outbox, points=names)
         except BaseException:
             self._states = states | self._states
             self._rows = (rows + self._rows)[-RETRIED:]
+            self._outbox = (outbox + self._outbox)[-RETRIED:]
             raise
 
     async def keep(self) -> None:

@@ -29,6 +29,7 @@ TIMES = frozenset(
     {
         *("startTime", "endTime", "estimatedEnd", "startsAt", "firedAt", "endsAt", "time", "timestamp"),
         *("until", "lastEvaluation", "lastRun", "connectedAt", "lastSeen", "newestSample"),
+        *("createdAt", "changedAt", "nextAttempt"),
     }
 )
 """Keys whose numbers are epoch milliseconds inside and ISO 8601 over REST."""

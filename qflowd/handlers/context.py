@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from qflowd.alerts.engine import Engine
 from qflowd.config import Config
 from qflowd.hub import Hub
 from qflowd.model import Decision, Event, Rule
+from qflowd.model.notification import Delivery
 from qflowd.series.store import SeriesStore
 from qflowd.state import State
 from qflowd.storage import Storage
+
+
+class Notices(Protocol):
+    """The outbox, as handlers use it."""
+
+    async def page(
+        self, channel: str | None, status: str | None, before: int | None, limit: int
+    ) -> list[tuple[int, Delivery]]:
+        """Deliveries by their place, the newest first."""
+        ...
 
 
 @dataclass
@@ -45,3 +56,4 @@ class Context:
     exposition: Callable[[], bytes]
     ready: Callable[[], list[str]]
     channels: Callable[[], frozenset[str]]
+    notifying: Notices

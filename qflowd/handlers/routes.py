@@ -6,7 +6,20 @@ from typing import Any
 
 from tornado import web
 
-from qflowd.handlers import alerts, base, dashboard, documents, events, executions, explain, health, page, query, versions
+from qflowd.handlers import (
+    alerts,
+    base,
+    dashboard,
+    documents,
+    events,
+    executions,
+    explain,
+    health,
+    notifications,
+    page,
+    query,
+    versions,
+)  # fmt: skip
 
 METHODS = ("get", "post", "put", "delete", "patch")
 ROLES = frozenset({"open", "viewer", "operator", "admin", "source", "engine"})
@@ -29,6 +42,7 @@ API: list[tuple[str, type[base.Handler]]] = [
     (r"/api/v1/alerts/history", alerts.History),
     (r"/api/v1/alerts/([^/]+)/(ack|unack)", alerts.Acknowledge),
     (r"/api/v1/alerts/(.+)/explain", explain.Explain),
+    (r"/api/v1/notifications", notifications.Notifications),
     (r"/api/v1/executions", executions.Executions),
     (r"/api/v1/executions/(.+)", executions.OneExecution),
     (r"/api/v1/flows", executions.Flows),

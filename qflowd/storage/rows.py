@@ -70,14 +70,27 @@ class SeriesPoints(msgspec.Struct, frozen=True):
     values: list[float | None]
 
 
+class OutboxRow(msgspec.Struct, frozen=True):
+    """A notification for a channel with how far it got; ``changed``: when its status last changed, epoch ms."""
+
+    key: str
+    channel: str
+    status: str
+    changed: int
+    body: bytes
+
+
 class Batch(msgspec.Struct, frozen=True):
-    """What one ``save`` commits. ``applied``: the event rowid up to which the records are complete; 0 leaves it."""
+    """What one ``save`` commits. ``applied``: the event rowid up to which the records are complete; 0 leaves it.
+    ``outbox`` adds notifications and leaves those that are known as they are; ``deliveries`` replaces them."""
 
     executions: Sequence[ExecutionRow] = ()
     applied: int = 0
     points: Sequence[SeriesPoints] = ()
     documents: Sequence[tuple[str, str, bytes | None]] = ()
     history: Sequence[tuple[str, str, int, bytes]] = ()
+    outbox: Sequence[OutboxRow] = ()
+    deliveries: Sequence[OutboxRow] = ()
 
 
 class Retained(msgspec.Struct, frozen=True):
@@ -89,3 +102,4 @@ class Retained(msgspec.Struct, frozen=True):
     oversize: int
     more: bool
     history: int = 0
+    outbox: int = 0

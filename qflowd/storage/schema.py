@@ -34,6 +34,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "UPDATE series SET last=(SELECT coalesce(max(time), 0) FROM rollups)",
         f"CREATE INDEX executions_active ON executions(begun, execution_id) WHERE status NOT IN {ENDED}",
     ),
+    (
+        "CREATE TABLE outbox(n INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, channel TEXT NOT NULL,"
+        " status TEXT NOT NULL, changed INTEGER NOT NULL, body BLOB NOT NULL)",
+        "CREATE INDEX outbox_status ON outbox(status, channel, n)",
+        "CREATE INDEX outbox_channel ON outbox(channel, n)",
+        "CREATE INDEX outbox_changed ON outbox(changed) WHERE status<>'waiting'",
+    ),
 )
 CHECK_BELOW = 64 << 20
 """Bytes up to which the whole file is checked at start; a larger one would hold the start up, and its damage is told when it is met."""

@@ -179,7 +179,7 @@ class Storage:
     def retain(self, now: int, retention: Mapping[str, int], max_bytes: int) -> Future[Retained]:
         """Remove one slice of what is too old or too much.
 
-        ``retention`` in ms: events, executions, history, points (1 s blocks; an hour where it is not named), 10s, 1m, 1h.
+        ``retention`` in ms: events, executions, history (the outbox too), points (1 s blocks; an hour where it is not named), 10s, 1m, 1h.
         """
 
         def work() -> Retained:
@@ -208,6 +208,19 @@ class Storage:
     def history(self, kind: str, *, key: str | None = None, before: int | None = None, limit: int) -> Future[list[tuple[int, int, bytes]]]:
         """Newest first; ``before`` is a rowid."""
         return self._get(read.history, kind, key, before, limit)
+
+    def outbox(self, *, channel: str | None = None, status: str | None = None, before: int | None = None, after: int | None = None,
+               limit: int, newest_first: bool = False) -> Future[list[tuple[int, bytes]]]:
+        """Notifications by rowid, with their bodies."""
+        return self._get(read.outbox, channel, status, before, after, limit, newest_first)
+
+    def notification(self, key: str) -> Future[bytes | None]:
+        """The body of one notification."""
+        return self._get(read.notification, key)
+
+    def outbox_counts(self) -> Future[dict[tuple[str, str], int]]:
+        """How many notifications there are by channel and status."""
+        return self._get(read.outbox_counts)
 
     def recent_executions(self, *, active_only: bool, limit: int) -> Future[list[bytes]]:
         return self._get(read.recent, active_only, limit)

@@ -69,6 +69,10 @@ def save(db: sqlite3.Connection, batch: Batch) -> None:
     insert(db, "INSERT INTO history(kind, key, time, body)", list(batch.history))
     for kind, key in {(kind, key) for kind, key, _, _ in batch.history if kind in KEPT}:
         db.execute(BEYOND, (kind, key, kind, key, KEPT[kind]))
+    outbox = "INSERT INTO outbox(key, channel, status, changed, body)"
+    insert(db, outbox, [msgspec.structs.astuple(row) for row in batch.outbox], "ON CONFLICT DO NOTHING")
+    insert(db, outbox, [msgspec.structs.astuple(row) for row in batch.deliveries], "ON CONFLICT(key) DO UPDATE SET"
+           " channel=excluded.channel, status=excluded.status, changed=excluded.changed, body=excluded.body")
     if any(p.times for p in batch.points):
         last = max(t for p in batch.points for t in p.times)
         db.execute("INSERT INTO blocks(last, body) VALUES(?, ?)", (last, ENCODER.encode(batch.points)))
@@ -114,6 +118,7 @@ STALE = ("DELETE FROM executions WHERE rowid IN"
 BEYOND = ("DELETE FROM history WHERE kind=? AND key=? AND n<="
           "(SELECT n FROM history WHERE kind=? AND key=? ORDER BY n DESC LIMIT 1 OFFSET ?)")
 HISTORY = "DELETE FROM history WHERE n IN (SELECT n FROM (SELECT n, time FROM history ORDER BY n LIMIT ?) WHERE time<?)"
+OUTBOX = "DELETE FROM outbox WHERE n IN (SELECT n FROM outbox WHERE status<>'waiting' AND changed<? ORDER BY changed LIMIT ?)"
 BLOCKS = "DELETE FROM blocks WHERE n IN (SELECT n FROM blocks WHERE last<? ORDER BY last LIMIT ?)"
 ROLLUPS = ("DELETE FROM rollups WHERE (step, time, series) IN"
            " (SELECT step, time, series FROM rollups WHERE step=? AND time<? ORDER BY time LIMIT ?)")
@@ -127,7 +132,7 @@ def retain(db: sqlite3.Connection, now: int, retention: Mapping[str, int], max_b
         return db.execute(sql, values).rowcount
 
     kept = applied(db)
-    events = executions = history = oversize = 0
+    events = executions = history = outbox = oversize = 0
     full = False
     if "events" in retention:
         events = cut(EVENTS, kept, SLICE, now - retention["events"])
@@ -137,8 +142,9 @@ def retain(db: sqlite3.Connection, now: int, retention: Mapping[str, int], max_b
         executions = ended + stale
         full = full or SLICE in (ended, stale)
     if "history" in retention:
-        history = cut(HISTORY, SLICE, now - retention["history"])
-        full = full or history == SLICE
+        until = now - retention["history"]
+        history, outbox = cut(HISTORY, SLICE, until), cut(OUTBOX, until, SLICE)
+        full = full or SLICE in (history, outbox)
     points = cut(BLOCKS, now - retention.get("points", HOUR), SLICE)
     behind = points == SLICE
     for name, step in STEPS.items():
@@ -165,4 +171,4 @@ def retain(db: sqlite3.Connection, now: int, retention: Mapping[str, int], max_b
             points += oversize
         full = full or (oversize > 0 and used(db) > max_bytes)
     db.execute("PRAGMA incremental_vacuum(500)").fetchall()
-    return Retained(events, executions, points, oversize, full, history)
+    return Retained(events, executions, points, oversize, full, history, outbox)

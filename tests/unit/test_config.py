@@ -11,6 +11,7 @@ from qflowd.config.check import schema
 from qflowd.config.document import read
 from qflowd.config.units import duration, size
 from qflowd.model import Problem, Rule
+from qflowd.notify.channels import schemas
 
 SHIPPED = Path(__file__).parents[2] / "etc" / "qflowd.yaml"
 
@@ -32,7 +33,7 @@ def parse_rule(mapping, source, *, channels):
 def loaded(tmp_path, text="", overrides=(), **environment):
     file = tmp_path / "q.yaml"
     file.write_text(text)
-    return load(file, overrides, parse_rule=parse_rule, environment=environment)
+    return load(file, overrides, parse_rule=parse_rule, channels=schemas(), environment=environment)
 
 
 def mistakes(tmp_path, text, overrides=(), **environment):
@@ -72,7 +73,7 @@ def test_defaults_units_and_relative_paths(tmp_path):
         ("logging:\n  level: off\n", 2, "logging.level", 'not "off"'),
         ("server:\n  tls: {key: x}\n", 2, "server.tls", "not supported by this version"),
         ("slos: [1]\n", 1, "slos", "not supported by this version"),
-        ("channels:\n  a:\n    type: webhook\n", 3, "channels.a.type", "webhook are not supported by this version"),
+        ("channels:\n  a:\n    type: carrier-pigeon\n", 3, "channels.a.type", "must be one of dashboard, webhook, not \"carrier-pigeon\""),
         ("server:\n  address: 0.0.0.0\n", 2, "server.address", "i_understand: true"),
         ("websocket:\n  port: 8080\n", 2, "websocket.port", "choose another"),
         ("server:\n  instance: ${NOPE}\n", 2, "server.instance", "NOPE is not set"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / "qflowd"
-TORNADO = {"hub", "handlers", "daemon"}
+TORNADO = {"hub", "handlers", "daemon", "outgoing"}
 MAY: dict[str, set[str]] = {
     "model": set(),
     "cron": set(),
@@ -22,6 +22,8 @@ MAY: dict[str, set[str]] = {
     "hub": {"model"},
     "storage": {"model"},
     "security": {"model"},
+    "outgoing": set(),
+    "notify": {"model", "outgoing"},
     "sources": {"model"},
     "spool": set(),
     "client": {"spool"},
