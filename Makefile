@@ -5,7 +5,7 @@ CONFIG  ?= etc/qflowd.yaml
 STATE   ?= var
 SOURCES  = $(shell find web/src web/build.mjs web/tsconfig.json web/package.json -type f 2>/dev/null)
 
-.PHONY: run test check fmt build bench clean help page browser
+.PHONY: run test check fmt build bench soak clean help page browser
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -40,6 +40,10 @@ bench: $(VENV)/.benched  ## Run the benchmarks and print their tables
 	@for f in benchmarks/[a-z]*.py; do echo "==> $$f"; $(BIN)/python $$f || exit 1; done
 	@echo "==> benchmarks/fanout"
 	@$(BIN)/python -m benchmarks.fanout $(FANOUT)
+
+SOAK ?= 600
+soak: $(VENV)/.benched  ## Let clients come and go for SOAK seconds (600): memory stays flat and no message is missed
+	@$(BIN)/python -m benchmarks.fanout --no-comparison --scenarios soak --duration $(SOAK) --check
 
 clean:  ## Remove everything that was built or installed here
 	rm -rf build dist *.egg-info $(VENV) web/node_modules qflowd/static .mypy_cache .ruff_cache .pytest_cache .hypothesis

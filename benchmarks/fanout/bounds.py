@@ -29,7 +29,8 @@ def of_comparison(rows: list[Row], slopes: dict[str, float]) -> Iterator[Bound]:
     """qflowd beside the others at each number of clients, and what one client takes of memory."""
     prices = {(row.clients, row.server): row.price for row in rows}
     for (clients, server), price in prices.items():
-        if server in RATIOS and (clients, "hub") in prices:
+        # Below that the wake-ups of the loop weigh more than the messages.
+        if server in RATIOS and clients >= 1_000 and (clients, "hub") in prices:
             yield Bound(f"CPU a message / {NAMES[server]}, {clients:,} clients", prices[clients, "hub"] / price, RATIOS[server])
     if "hub" in slopes:
         yield Bound("resident a client", slopes["hub"] / 1000, CLIENT_BYTES / 1000, "kB")

@@ -30,6 +30,7 @@ from qflowd.daemon import control, explain, figures, listen
 from qflowd.daemon.access import Access
 from qflowd.daemon.alerting import Alerting
 from qflowd.daemon.difference import difference
+from qflowd.daemon.door import Door
 from qflowd.daemon.ingest import Ingest
 from qflowd.daemon.lag import LagMeter
 from qflowd.daemon.notifying import Notifying, build
@@ -119,6 +120,7 @@ class Daemon:
         self.listeners: dict[str, listen.Listener] = {}
         self.access = Access(lambda: self.loaded.config, self.listeners, self.tokens)
         self.servers: list[httpserver.HTTPServer] = []
+        self.doors: list[Door] = []
         self.callbacks: list[PeriodicCallback] = []
         self.listening = False
         self.stopped = asyncio.Event()
@@ -143,7 +145,7 @@ class Daemon:
         seed = web.Application([(r"/", SocketHandler, self.socket_arguments())], log_function=lambda handler: None)
         for listener, served in ((self.listeners["http"], app), (self.listeners["websocket"], seed)):
             server = httpserver.HTTPServer(served, max_body_size=8 << 20, max_buffer_size=16 << 20, idle_connection_timeout=300)
-            server.add_sockets(listener.sockets)
+            self.doors.append(Door(server, listener.sockets))
             self.servers.append(server)
         calls: dict[str, control.Call] = {"reload": self.control_reload, "compare": self.compare, "rules": self.export_rules}
         calls |= {**explain.calls(self.alerting), **self.tokens.calls()}
@@ -442,6 +444,8 @@ class Daemon:
         self.notifier.stopping()
         for callback in self.callbacks:
             callback.stop()
+        for door in self.doors:
+            door.stop()
         for server in self.servers:
             server.stop()
         try:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import psutil
 from tornado.netutil import bind_sockets
 
+BACKLOG = 4_096
+"""Connections that the kernel may hold for us; Linux allows no more. Past it a client tries again after a second."""
+
 
 class ListenError(Exception):
     """A port cannot be had; says which, who holds it, and the key to change."""
@@ -43,7 +46,7 @@ def bind(address: str, port: int, key: str) -> Listener:
         found: list[socket.socket] = []
         for host in hosts:
             try:
-                found += bind_sockets(found[0].getsockname()[1] if found else port, host)
+                found += bind_sockets(found[0].getsockname()[1] if found else port, host, backlog=BACKLOG)
             except OSError as error:
                 # A machine without IPv6 still has 127.0.0.1.
                 if found and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):

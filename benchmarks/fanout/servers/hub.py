@@ -34,12 +34,12 @@ async def main() -> None:
     raise_limit()
     hub = Hub(HubSettings(max_clients=100_000), epoch_ms, "1", {STREAM: View()}, dict, "benchmark")
     server = HTTPServer(Application([("/", SocketHandler, {"hub": hub})], log_function=lambda handler: None))
-    sockets = listen.bind("127.0.0.1", 0, "port")
-    server.add_sockets(sockets)
+    listener = listen.bind("127.0.0.1", 0, "port")
+    server.add_sockets(listener.sockets)
     ticks = PeriodicCallback(lambda: hub.tick(epoch_ms()), 1000)
     ticks.start()
     samples = Samples()
-    await run(sockets[0].getsockname()[1], lambda: hub.publish(STREAM, samples.next()))
+    await run(listener.port, lambda: hub.publish(STREAM, samples.next()))
 
 
 if __name__ == "__main__":
