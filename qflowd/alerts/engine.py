@@ -6,6 +6,7 @@ did, or time moves them (see ``schedule``). It can be taken in steps between whi
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from bisect import insort
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from qflowd.alerts.contact import Gate
-from qflowd.alerts.entry import Entry
+from qflowd.alerts.entry import Entry, compiled, elements
 from qflowd.alerts.evaluation import Gaps, watch, write
 from qflowd.alerts.keep import Kept, identity, redress
 from qflowd.alerts.ledger import Ledger, News, encoded
@@ -23,6 +24,7 @@ from qflowd.alerts.recording import ended
 from qflowd.alerts.schedule import Schedule
 from qflowd.alerts.standing import standing, state
 from qflowd.alerts.step import NEVER, Step
+from qflowd.alerts.template import NOWHERE, Surroundings
 from qflowd.model import Alert, AlertStatus, Decision, Rule, Transition
 from qflowd.model.explanation import Standing
 from qflowd.series.promql import PromQLError
@@ -50,7 +52,8 @@ class _Meta(msgspec.Struct):
 
 class Engine:
     """Evaluates rules. ``random(n)`` gives n bytes for ids; ``gates`` may hold firing notifications back; ``interval`` is that
-    of rules that name none, 0 for each round."""
+    of rules that name none, 0 for each round; ``around`` is what texts see, beside what they ask for; ``observe`` is called with the
+    alerts of an alerting rule after each evaluation of it."""
 
     def __init__(
         self,
@@ -59,8 +62,10 @@ class Engine:
         random: Callable[[int], bytes] = os.urandom,
         gates: Sequence[Gate] = (),
         interval: int = 0,
+        around: Surroundings = NOWHERE,
+        observe: Callable[[Rule, list[Alert], int], None] | None = None,
     ) -> None:
-        self._gates, self.interval = gates, interval
+        self._gates, self.interval, self._around, self._observe = gates, interval, around, observe
         self._ledger = Ledger(random)
         self.evaluated = self.failed = 0
         self._entries: dict[str, Entry] = {}
@@ -87,7 +92,7 @@ class Engine:
             if old is not None and (old.rule is rule or _moved(old.rule, rule)):
                 old.rule, entry = rule, old
             elif old is not None and old.kept.identity == identity(rule):
-                entry = self._redressed(rule, old)
+                entry = self._redressed(rule, old, now)
             else:
                 entry = Entry(rule)
             self._entries[rule.id] = entry
@@ -108,10 +113,10 @@ class Engine:
             self._store.unfollow(self._follower)
         self._store = self._follower = None
 
-    def _redressed(self, rule: Rule, old: Entry) -> Entry:
+    def _redressed(self, rule: Rule, old: Entry, now: int) -> Entry:
         """The rule's new texts on its alerts, which keep their timers under the names of their new labels."""
         kept = old.kept
-        redress(rule, kept)
+        redress(rule, kept, self._surroundings(now))
         entry = Entry(rule, kept)
         entry.last_value, entry.last_evaluation, entry.error, entry.wake = old.last_value, old.last_evaluation, old.error, old.wake
         if not kept.empty():
@@ -207,6 +212,8 @@ class Engine:
                 write(entry, store, now, step)
             else:
                 watch(entry, store, now, step, self._gaps, note)
+                if self._observe is not None:
+                    self._observe(entry.rule, [life.alert for life in entry.kept.lives.values()], now)
             error = None
         except PromQLError as failure:
             # A condition that is ambiguous over today's series says nothing: alerts stay as they are.
@@ -243,7 +250,15 @@ class Engine:
         self._ledger.report(step)
 
     def _step(self, rule: Rule, kept: Kept, now: int, inputs: Any) -> Step:
-        return Step(rule, kept, now, ids=self._ledger.ids, gates=self._gates, inputs=inputs or (lambda labels: []))
+        around = self._surroundings(now)
+        return Step(rule, kept, now, ids=self._ledger.ids, gates=self._gates, inputs=inputs or (lambda labels: []), around=around)
+
+    def _surroundings(self, now: int) -> Surroundings:
+        """What texts see at ``now``; their queries find nothing to ask while no round has named a store."""
+        store = self._store
+        if store is None:
+            return self._around
+        return dataclasses.replace(self._around, query=lambda text: elements(compiled(text).evaluate(store, now)))
 
     # -- what it says --------------------------------------------------------------------------------------------
 
@@ -359,7 +374,7 @@ class Engine:
             for life in entry.kept.lives.values():
                 if life.alert.status == "pending":
                     step.restarted(life, downtime)
-        redress(entry.rule, entry.kept)
+        redress(entry.rule, entry.kept, self._surroundings(now))
         entry.wake = step.wake()
         if step.urgent:
             self._ledger.keep(entry.rule.id, entry.kept, urgent=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qflowd.alerts.keep import Kept, fingerprint, identity, labelled
 from qflowd.alerts.step import NEVER
+from qflowd.alerts.template import Surroundings
 from qflowd.model import Input, Rule
 from qflowd.series.promql import Query, Vector, compile
 from qflowd.series.promql.binary import COMPARISONS
@@ -63,10 +64,10 @@ class Entry:
         self.rests = self.kept.empty()
         self._names: dict[frozenset[tuple[str, str]], tuple[str, dict[str, str]]] = {}
 
-    def name(self, series: dict[str, str], value: float | None) -> tuple[str, dict[str, str]]:
+    def name(self, series: dict[str, str], value: float | None, around: Surroundings) -> tuple[str, dict[str, str]]:
         """Fingerprint and labels of the alert of an element."""
         if self.dynamic:
-            labels = labelled(self.rule, series, value)
+            labels = labelled(self.rule, series, value, around)
             return fingerprint(self.rule.id, labels), labels
         key = frozenset(series.items())
         found = self._names.get(key)
@@ -115,10 +116,8 @@ class Entry:
 
 
 def elements(value: float | Vector) -> Vector:
-    """A scalar holds where it is not zero."""
-    if isinstance(value, list):
-        return value
-    return [({}, value)] if value and value == value else []
+    """A scalar is one element without labels, whatever its value: as in Prometheus, ``time() > bool 5`` always holds."""
+    return value if isinstance(value, list) else [({}, value)]
 
 
 def agree(labels: Mapping[str, str], series: Mapping[str, str]) -> bool:

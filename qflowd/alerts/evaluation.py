@@ -37,7 +37,9 @@ def watch(entry: Entry, store: SeriesStore, now: int, step: Step, gaps: Gaps, no
     rule, kept, at = entry.rule, entry.kept, now - entry.rule.query_offset
     result, entry.last_value = entry.query.watch(store, at)
     holding: list[tuple[dict[str, str], float | None]] = [*elements(result)]
-    clear = elements(entry.resolve.evaluate(store, at)) if entry.resolve is not None and kept.lives else []
+    released = entry.resolve.evaluate(store, at) if entry.resolve is not None and kept.lives else []
+    # Of a scalar, true and false are what can be meant here.
+    clear = released if isinstance(released, list) else [({}, released)] if released else []
     asked = rule.no_data != "ok" or entry.resolve is not None
     absent = not holding and asked and not entry.query.has_input(store, at)
     if absent is not entry.absent and rule.no_data != "ok":
@@ -48,7 +50,7 @@ def watch(entry: Entry, store: SeriesStore, now: int, step: Step, gaps: Gaps, no
         holding = [(life.series, None) for life in kept.lives.values()] or [({}, None)]
     present: dict[str, tuple[dict[str, str], dict[str, str], float | None]] = {}
     for series, value in holding:
-        key, labels = entry.name(series, value)
+        key, labels = entry.name(series, value, step.around)
         if key in present:
             raise PromQLError("two elements of the result have the same labels once those of the rule are on them")
         present[key] = labels, series, value

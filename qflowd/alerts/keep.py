@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from qflowd.alerts.template import render
+from qflowd.alerts.template import NOWHERE, Surroundings, render
 from qflowd.model import Alert, Rule
 
 CONTACTS = 5_000
@@ -64,29 +64,34 @@ def fingerprint(rule_id: str, labels: Mapping[str, str]) -> str:
     return hashlib.sha256(repr((rule_id, sorted(labels.items()))).encode()).hexdigest()[:16]
 
 
-def labelled(rule: Rule, series: Mapping[str, str], value: float | None) -> dict[str, str]:
+def labelled(rule: Rule, series: Mapping[str, str], value: float | None, around: Surroundings = NOWHERE) -> dict[str, str]:
     """The labels of an alert: those of the series, the rule's own, and ``alertname``; an empty one is none."""
     found = {key: text for key, text in series.items() if key != "__name__"}
     for key, text in rule.labels.items():
-        found[key] = render(text, series, value)
+        found[key] = render(text, series, value, around)
     found["alertname"] = rule.name
     return {key: text for key, text in found.items() if text}
 
 
-def dress(rule: Rule, life: Life) -> None:
-    """Put the rule's texts on an alert."""
+def asks(rule: Rule) -> bool:
+    """Whether a text of the rule may change while the value of its alert does not: it asks for other series."""
+    return any("{{" in text and "query" in text for text in rule.annotations.values())
+
+
+def dress(rule: Rule, life: Life, around: Surroundings) -> None:
+    """Put the rule's texts on an alert; ``around``: what they see beside it."""
     alert = life.alert
     alert.name, alert.severity, alert.condition = rule.name, rule.severity, rule.condition
-    alert.labels = labelled(rule, life.series, alert.value)
-    alert.annotations = {key: render(text, life.series, alert.value) for key, text in rule.annotations.items()}
+    alert.labels = labelled(rule, life.series, alert.value, around)
+    alert.annotations = {key: render(text, life.series, alert.value, around) for key, text in rule.annotations.items()}
 
 
-def redress(rule: Rule, kept: Kept) -> None:
+def redress(rule: Rule, kept: Kept, around: Surroundings) -> None:
     """Put the rule's texts on all its alerts; timers and what was told go along under the names of the new labels."""
     lives, kept.lives = kept.lives, {}
     moved: dict[str, Contact] = {}
     for key, life in lives.items():
-        dress(rule, life)
+        dress(rule, life, around)
         name = life.alert.fingerprint = fingerprint(rule.id, life.alert.labels)
         kept.lives.setdefault(name, life)
         if key in kept.contacts:

@@ -8,7 +8,8 @@ from typing import Literal
 import msgspec
 
 from qflowd.alerts import contact as contacts
-from qflowd.alerts.keep import CONTACTS, Contact, Kept, Life, dress
+from qflowd.alerts.keep import CONTACTS, Contact, Kept, Life, asks, dress
+from qflowd.alerts.template import Surroundings
 from qflowd.model import Alert, AlertStatus, Decision, Input, Reason, Rule, Transition
 
 NEVER = 1 << 62
@@ -19,6 +20,7 @@ class Step:
     """Moves the alerts of ``rule`` on to ``now``, changing ``kept`` in place.
 
     ``ids(time)`` gives names; ``inputs(labels)`` the series behind an element with these labels, for the trace.
+    ``around``: what texts see beside their alert.
     ``urgent`` says that a timer or a status changed, ``soft`` that only a value or a text did.
     """
 
@@ -31,9 +33,10 @@ class Step:
         ids: Callable[[int], str],
         gates: Sequence[contacts.Gate],
         inputs: Callable[[Mapping[str, str]], list[Input]],
+        around: Surroundings,
     ) -> None:
         self.rule, self.kept, self.now = rule, kept, now
-        self._ids, self._gates, self._inputs = ids, gates, inputs
+        self._ids, self._gates, self._inputs, self.around = ids, gates, inputs, around
         self.transitions: list[Transition] = []
         self.decisions: list[Decision] = []
         self.urgent = self.soft = False
@@ -46,7 +49,7 @@ class Step:
             alert = Alert(self._ids(now), key, rule.id, rule.name, rule.severity, rule.condition, labels, {}, value,
                           "pending", now)  # fmt: skip
             life = self.kept.lives[key] = Life(alert, series)
-            dress(rule, life)
+            dress(rule, life, self.around)
             self.urgent = True
             if rule.for_ > 0:
                 self._told(life, alert, None, None, [], "the condition holds: pending")
@@ -57,7 +60,11 @@ class Step:
             life.cleared_at, self.urgent = None, True
         if life.alert.value != value and (value == value or life.alert.value == life.alert.value):
             life.alert.value, life.series, self.soft = value, series, True
-            dress(rule, life)
+            dress(rule, life, self.around)
+        elif asks(rule):
+            before = life.alert.annotations
+            dress(rule, life, self.around)
+            self.soft = self.soft or life.alert.annotations != before
         if life.alert.status == "pending" and now - life.alert.starts_at >= rule.for_:
             self._fire(life, "pending")
 

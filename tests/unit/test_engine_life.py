@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from qflowd.alerts.engine import AlertError, Engine
+from qflowd.alerts.template import Surroundings
 from qflowd.model import Rule, Sample
 from qflowd.series.store import SeriesStore
 
@@ -115,6 +116,31 @@ def test_replace(after: dict[str, Any], resolves: bool) -> None:
         assert kept[0].name == kept[0].labels["alertname"] == after.get("name", "R") and kept[0].severity == after.get("severity", "medium")
         assert kept[0].annotations == ({"s": "9"} if "annotations" in after else {}) and kept[0].fired_at == before.fired_at
     assert run.replace(rule(id="other")) == ([] if resolves else [("resolved", "firing")])
+
+
+def test_texts_that_ask_for_other_series_follow_them() -> None:
+    text = "{{ $externalLabels.region }} {{ with query \"w\" }}{{ . | first | value }}{{ end }}"
+    run, around = Run(), Surroundings(external_labels={"region": "eu"})
+    run.engine = Engine([rule(annotations={"s": text})], around=around)
+    run.store.add(Sample("w", {}, S, 1.0))
+    run(9)
+    assert run.engine.active()[0].annotations == {"s": "eu 1"}
+    run.store.add(Sample("w", {}, 2 * S, 2.0))
+    run(9)
+    assert run.engine.active()[0].annotations == {"s": "eu 2"}, "the value of the alert is the same"
+    documents = run.engine.dump()
+    run.engine = Engine([rule(annotations={"s": text})], around=around)
+    run.engine.restore(documents, run.now)
+    run(9)
+    assert run.engine.active()[0].annotations == {"s": "eu 2"}
+    run.replace(rule(annotations={"s": text + "!"}))
+    assert run.engine.active()[0].annotations == {"s": "eu 2!"}
+
+
+@pytest.mark.parametrize("condition", ["1", "0", "time() > bool 5000"])
+def test_a_scalar_always_holds_as_in_prometheus(condition: str) -> None:
+    run = Run(rule(condition=condition))
+    assert run(1) == [FIRES]
 
 
 def test_an_unrelated_change_keeps_timers() -> None:
