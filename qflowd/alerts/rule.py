@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from qflowd import units
 from qflowd.alerts.template import TemplateError, template
 from qflowd.model import Problem, Rule, RuleSource
 from qflowd.series.promql import PromQLError, compile
@@ -23,8 +24,6 @@ RECORDS = frozenset({"id", "name", "record", "condition", "labels", "enabled", "
 SHORTEST = 100
 """Ms between two evaluations, at least."""
 LONGEST = 366 * 86_400_000
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)"
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SERIES = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
@@ -50,11 +49,13 @@ def _camel(key: str) -> str:
 
 
 def _duration(value: Any) -> int:
-    if isinstance(value, str) and re.fullmatch(f"(?:{_PART})+", value):
-        found = round(min(sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value)), LONGEST + 1))
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LONGEST:
-        found = round(value)
-    else:
+    try:
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise ValueError
+        found = units.duration(value) if isinstance(value, str) else round(value)
+    except (ValueError, OverflowError):
+        found = -1
+    if found < 0:
         raise ValueError("expected a number of milliseconds or a duration such as 5m or 1h30m")
     if found > LONGEST:
         raise ValueError("expected at most 366d")

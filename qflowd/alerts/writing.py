@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from qflowd import units
 from qflowd.alerts.rule import KEYS
 from qflowd.model import Rule
 
-_UNITS = (("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _DURATIONS = frozenset({"for", "keep_firing_for", "cooldown", "interval", "query_offset"})
-
-
-def duration(ms: int) -> str:
-    """90000 → ``1m30s``."""
-    text = ""
-    for unit, length in _UNITS:
-        count, ms = divmod(ms, length)
-        text += f"{count}{unit}" if count else ""
-    return text or "0s"
 
 
 def written(rule: Rule) -> dict[str, Any]:
@@ -28,5 +19,5 @@ def written(rule: Rule) -> dict[str, Any]:
         field = "for_" if key == "for" else key
         value = getattr(rule, field)
         if value != getattr(plain, field) and not (key == "name" and value == rule.record):
-            found[key] = duration(value) if key in _DURATIONS else list(value) if isinstance(value, tuple) else value
+            found[key] = units.written(value) if key in _DURATIONS else list(value) if isinstance(value, tuple) else value
     return found

@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "emit": ("emit", "add"),
     "reload": ("control", "add_reload"),
     "rules": ("rules", "add"),
+    "test-rules": ("test_rules", "add"),
     "token": ("control", "add_token"),
     "version": ("run", "add_version"),
 }

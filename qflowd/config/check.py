@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 
-from qflowd.config import units
+from qflowd import units
 from qflowd.config.document import Document, Path
 
 _UNSUPPORTED: tuple[Path, ...] = (

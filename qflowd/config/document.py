@@ -67,8 +67,11 @@ def dotted(path: Path) -> str:
     return text
 
 
-def read(text: str, file: str, environment: Mapping[str, str], *, verbatim: tuple[Path, ...] = ()) -> Document:
-    """Parse ``text``. ``${NAME}`` is replaced (``$${`` stands for ``${``) except below the ``verbatim`` paths.
+def read(
+    text: str, file: str, environment: Mapping[str, str], *, verbatim: tuple[Path, ...] = (), scalars: bool = True
+) -> Document:
+    """Parse ``text``. ``${NAME}`` is replaced (``$${`` stands for ``${``) except below the ``verbatim`` paths; without
+    ``scalars`` all but null is text, as it was written.
 
     Raises ConfigError where the text is no YAML at all; smaller mistakes are in the document.
     """
@@ -82,16 +85,16 @@ def read(text: str, file: str, environment: Mapping[str, str], *, verbatim: tupl
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError([Mistake(file, 0, "", f"not YAML: {error}")]) from None
     if node is not None:
-        document.value = _Construction(document, file, environment, verbatim, max(_MAX_VALUES, len(text))).value(node, ())
+        document.value = _Construction(document, file, environment, verbatim, max(_MAX_VALUES, len(text)), scalars).value(node, ())
     return document
 
 
 class _Construction:
     def __init__(
-        self, document: Document, file: str, environment: Mapping[str, str], verbatim: tuple[Path, ...], most: int
+        self, document: Document, file: str, environment: Mapping[str, str], verbatim: tuple[Path, ...], most: int, scalars: bool
     ) -> None:
         self.document, self.file, self.environment, self.verbatim, self.most = document, file, environment, verbatim, most
-        self.count = 0
+        self.count, self.scalars = 0, scalars
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self.count += 1
@@ -133,6 +136,8 @@ class _Construction:
                 # A plain ${PORT} is the number that it names.
                 tag = _core_tag(text)
         kind = tag.rpartition(":")[2]
+        if not self.scalars:
+            return None if kind == "null" else text
         if kind != "str":
             self.document.written[path] = text
         try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from qflowd.config.check import unknown
 from qflowd.config.document import Document, Path
-from qflowd.config.units import prometheus_duration
+from qflowd.units import prometheus_duration
 
 GROUP_KEYS = ["name", "interval", "limit", "query_offset", "labels", "rules"]
 RULE_KEYS = ["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"]

@@ -9,9 +9,9 @@ import yaml
 from qflowd.config import ConfigError, diff_restart, load, public_view
 from qflowd.config.check import schema
 from qflowd.config.document import read
-from qflowd.config.units import duration, size
 from qflowd.model import Problem, Rule
 from qflowd.notify.channels import schemas
+from qflowd.units import duration, size
 
 SHIPPED = Path(__file__).parents[2] / "etc" / "qflowd.yaml"
 

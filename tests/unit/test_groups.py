@@ -10,8 +10,8 @@ import pytest
 from qflowd.alerts.rule import parse_rule
 from qflowd.config import ConfigError, load
 from qflowd.config.groups import named
-from qflowd.config.units import prometheus_duration
 from qflowd.model import Rule
+from qflowd.units import prometheus_duration
 
 GROUP = """groups:
   - name: hosts and more

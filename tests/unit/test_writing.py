@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qflowd.alerts.rule import parse_rule
-from qflowd.alerts.writing import duration, written
+from qflowd.alerts.writing import written
 from qflowd.config.document import read
-from qflowd.config.units import duration as milliseconds
 from qflowd.config.writing import to_yaml
 from qflowd.model import Rule, RuleSource
+from qflowd.units import duration
+from qflowd.units import written as text
 
 API = RuleSource("api")
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters="\n\t"), max_size=30)
@@ -50,4 +51,4 @@ def test_what_was_written_is_read_back(value: object) -> None:
 
 @given(SPAN)
 def test_durations(ms: int) -> None:
-    assert milliseconds(duration(ms)) == ms
+    assert duration(text(ms)) == ms

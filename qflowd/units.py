@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_MILLISECONDS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_LONGEST = 1 << 62
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _BYTES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -15,7 +16,7 @@ def duration(text: str) -> int:
     """``1h30m`` → milliseconds. Raises ValueError."""
     if not re.fullmatch(f"(?:{_PART.pattern})+", text):
         raise ValueError(f"'{text}' is no duration, write for example 5s or 1h30m")
-    return round(sum(float(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(text)))
+    return round(min(sum(float(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(text)), _LONGEST))
 
 
 _PROMETHEUS = re.compile(
@@ -33,6 +34,15 @@ def prometheus_duration(text: str) -> int:
     if not text or (match is None and text != "0"):
         raise ValueError(f"'{text}' is no duration as Prometheus writes it, as in 5m or 1h30m")
     return sum(int(number) * unit for number, unit in zip(match.groups(), _PARTS, strict=True) if number) if match else 0
+
+
+def written(ms: int) -> str:
+    """90000 → ``1m30s``."""
+    text = ""
+    for unit, length in _MILLISECONDS.items():
+        count, ms = divmod(ms, length)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
 
 
 def size(text: str | int) -> int:
