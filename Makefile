@@ -5,7 +5,7 @@ CONFIG  ?= etc/qflowd.yaml
 STATE   ?= var
 SOURCES  = $(shell find web/src web/build.mjs web/tsconfig.json web/package.json -type f 2>/dev/null)
 
-.PHONY: run test check fmt build bench soak clean help page browser
+.PHONY: run test check fmt build bench soak clean help page browser promtool
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -16,7 +16,7 @@ run: $(VENV)/.installed qflowd/static/index.html  ## Install what is needed, bui
 	@echo "==> starting qflowd with $(CONFIG), state in $(STATE)/"
 	@exec $(BIN)/qflowd run -c $(CONFIG) --set storage.path=$(abspath $(STATE)) $(ARGS)
 
-test: check browser $(VENV)/.tested qflowd/static/index.html  ## Check, then all tests, the browser's too
+test: check browser promtool $(VENV)/.tested qflowd/static/index.html  ## Check, then all tests, the browser's too
 	@echo "==> tests of the page"
 	cd web && npm test --silent
 	@echo "==> tests of the daemon"
@@ -81,3 +81,7 @@ qflowd/static/index.html: web/node_modules/.installed $(SOURCES)
 browser:
 	@command -v chromium >/dev/null || { echo "==> installing chromium for the browser's tests"; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+promtool:
+	@command -v promtool >/dev/null || { echo "==> installing promtool for the tests of rules"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
