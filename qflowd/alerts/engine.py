@@ -53,7 +53,7 @@ class _Meta(msgspec.Struct):
 class Engine:
     """Evaluates rules. ``random(n)`` gives n bytes for ids; ``gates`` may hold firing notifications back; ``interval`` is that
     of rules that name none, 0 for each round; ``around`` is what texts see, beside what they ask for; ``observe`` is called with the
-    alerts of an alerting rule after each evaluation of it."""
+    alerts of an alerting rule after each evaluation of it, and may add points to the store, which rules further down see."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class Engine:
                     yield
                 continue
             self._one(entry, store, now)
-            if entry.rule.record:
+            if entry.rule.record or self._observe is not None:
                 self._stir(entry, queue, at, now, before)
             yield
         if schedule is not self._schedule:

@@ -11,7 +11,7 @@ from qflowd.alerts.rule import parse_rule
 from qflowd.alerts.ruletest import Suite, read_suite
 from qflowd.alerts.ruletest import run as run_suite
 from qflowd.config import ConfigError
-from qflowd.config.ruletests import read_tests, tested_rules
+from qflowd.config.ruletests import read_tests, named_rules
 from qflowd.model import Rule
 
 
@@ -39,7 +39,7 @@ def run_file(file: Path, *, closed: bool) -> int:
         suite, place = read_tests(file, read_suite)
         rules: list[Rule] = []
         if suite.cases:
-            rules, nothing = tested_rules(file.parent, suite.rule_files, parse_rule=parse_rule)
+            rules, nothing = named_rules(file.parent, suite.rule_files, parse_rule=parse_rule)
             for pattern in nothing:
                 print(f"warning: {file}: no file matches {pattern}", file=sys.stderr)
     except ConfigError as error:

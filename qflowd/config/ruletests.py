@@ -40,7 +40,7 @@ def read_tests(file: File, parse: Callable[[Any], T]) -> tuple[T, Callable[[Path
     return found, lambda path: (*document.place(path), dotted(path))
 
 
-def tested_rules(base: File, patterns: list[str], *, parse_rule: ParseRule) -> tuple[list[Rule], list[str]]:
+def named_rules(base: File, patterns: list[str], *, parse_rule: ParseRule) -> tuple[list[Rule], list[str]]:
     """The rules of the files that match ``patterns`` (relative to ``base``), in that order, and patterns that match nothing.
 
     A file may be one of rules of either shape, or a whole configuration. Raises ConfigError.

@@ -5,6 +5,8 @@ The installed promtool may be older than Prometheus 3, which took the left edge 
 
 from __future__ import annotations
 
+import json
+import random
 import re
 import shutil
 import subprocess
@@ -12,6 +14,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from qflowd.alerts.rule import parse_rule
+from qflowd.alerts.ruletest import read_suite, run
+from qflowd.config.ruletests import named_rules
 
 FOLDER = Path(__file__).parents[1] / "ruletests"
 PROMTOOL = shutil.which("promtool") or "promtool"
@@ -78,3 +84,46 @@ def test_texts_are_promtools(tmp_path: Path, value: str) -> None:
     assert promtool(tmp_path, "tests.yml").returncode == 0
     ours = qflowd(tmp_path, "tests.yml")
     assert ours.returncode == 0, ours.stderr
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rules_and_series_by_chance(tmp_path: Path, seed: int) -> None:
+    """What our engine says of every minute is written down as expectations, and promtool has to agree with each."""
+    chance = random.Random(seed)
+    series = {f'm{{a="{a}",b="{b}"}}': chance.choices(["0", "1", "2", "3", "_", "stale"], [3, 3, 3, 3, 2, 1], k=40) for a in "xyz" for b in "12"}
+    conditions = ["m > 1", "m == 3", "sum by (a) (m) > 2", "count(m) < 4", 'm{b="1"} > on (a) m{b="2"}', "sum_over_time(m[2m30s]) > 3",
+                  "absent(m{a='x', b='1'})", "recorded > 3", 'ALERTS{alertname="R0", alertstate="firing"} == 1']  # fmt: skip
+    spans = ["0s", "1m", "90s", "3m"]
+    rules = [
+        {"alert": f"R{number}", "expr": condition, "for": chance.choice(spans), "keep_firing_for": chance.choice(spans),
+         "labels": {"level": "{{ if gt $value 2.0 }}high{{ else }}low{{ end }}"} if chance.random() < 0.3 else {},
+         "annotations": {"v": "{{ $value }} {{ $labels.a }}"}}
+        for number, condition in enumerate(conditions)
+    ]  # fmt: skip
+    groups = [{"name": "g", "rules": [{"record": "recorded", "expr": "sum without (b) (m)"}, *rules]}]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": groups}))
+    case = {"interval": "1m", "input_series": [{"series": name, "values": " ".join(values)} for name, values in series.items()]}
+    asked = [{"eval_time": f"{minute}m", "alertname": rule["alert"]} for minute in range(40) for rule in rules]
+    suite = read_suite({"rule_files": ["rules.yml"], "tests": [case | {"alert_rule_test": asked}]})
+    found, _ = named_rules(tmp_path, ["rules.yml"], parse_rule=parse_rule)
+    expected = []
+    for failure in run(suite, found, closed=bool(edges())):
+        test = asked[int(failure.path[-1])]
+        assert "expected: nothing\n" in failure.message
+        alerts = []
+        for line in failure.message.splitlines()[2:]:
+            labels, _, annotations = line.removeprefix("  got:      ").partition(" with ")
+            alerts.append({"exp_labels": pairs(labels), "exp_annotations": pairs(annotations)})
+        expected.append(test | {"exp_alerts": alerts})
+    assert len(expected) > 50
+    # Of a minute that is not among the failures, nothing is expected: that has to be so, too.
+    times = {(one["eval_time"], one["alertname"]) for one in expected}
+    expected += [one for one in asked if (one["eval_time"], one["alertname"]) not in times]
+    (tmp_path / "tests.yml").write_text(json.dumps({"rule_files": ["rules.yml"], "tests": [case | {"alert_rule_test": expected}]}))
+    theirs = promtool(tmp_path, "tests.yml")
+    assert theirs.returncode == 0, theirs.stderr[:3000]
+    assert qflowd(tmp_path, "tests.yml").returncode == 0
+
+
+def pairs(text: str) -> dict[str, str]:
+    return dict(re.findall(r'(\w+)="([^"]*)"', text))
