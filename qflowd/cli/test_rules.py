@@ -11,7 +11,7 @@ from qflowd.alerts.rule import parse_rule
 from qflowd.alerts.ruletest import Suite, read_suite
 from qflowd.alerts.ruletest import run as run_suite
 from qflowd.config import ConfigError
-from qflowd.config.ruletests import read_tests, named_rules
+from qflowd.config.ruletests import named_rules, read_tests
 from qflowd.model import Rule
 
 
