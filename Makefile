@@ -9,14 +9,14 @@ SOURCES  = $(shell find web/src web/build.mjs web/tsconfig.json web/package.json
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 run: $(VENV)/.installed qflowd/static/index.html  ## Install what is needed, build the page, run the daemon on loopback
 	@mkdir -p $(STATE)
 	@echo "==> starting qflowd with $(CONFIG), state in $(STATE)/"
 	@exec $(BIN)/qflowd run -c $(CONFIG) --set storage.path=$(abspath $(STATE)) $(ARGS)
 
-test: check browser promtool $(VENV)/.tested qflowd/static/index.html  ## Check, then all tests, the browser's too
+test: check browser promtool $(VENV)/.tested qflowd/static/index.html booted  ## Check, then all tests, the browser's too
 	@echo "==> tests of the page"
 	cd web && npm test --silent
 	@echo "==> tests of the daemon"
@@ -24,16 +24,16 @@ test: check browser promtool $(VENV)/.tested qflowd/static/index.html  ## Check,
 
 check: $(VENV)/.tested web/node_modules/.installed  ## ruff, mypy, the layer test, TypeScript's checks
 	@echo "==> checks"
-	$(BIN)/ruff check qflowd tests benchmarks
+	$(BIN)/ruff check qflowd tests benchmarks packaging
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/unit/test_layers.py
 	cd web && npm run check --silent
 
 fmt: $(VENV)/.tested  ## Sort imports and mend what ruff can
-	$(BIN)/ruff check --fix qflowd tests benchmarks
+	$(BIN)/ruff check --fix qflowd tests benchmarks packaging
 
 build: $(VENV)/.tested qflowd/static/index.html  ## Leave dist/qflowd-*.whl with the page inside
-	rm -rf build dist
+	rm -rf build/lib build/bdist.* dist/*.whl
 	$(BIN)/python -m build --wheel
 
 bench: $(VENV)/.benched  ## Run the benchmarks and print their tables
@@ -77,6 +77,8 @@ web/node_modules/.installed: web/package-lock.json
 qflowd/static/index.html: web/node_modules/.installed $(SOURCES)
 	@echo "==> web page"
 	cd web && npm run build --silent
+
+include packaging/package.mk
 
 browser:
 	@command -v chromium >/dev/null || { echo "==> installing chromium for the browser's tests"; \
