@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,13 @@ import pytest
 from tests.daemon import PORTS, Daemon
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+@contextmanager
+def watched(directory: Path) -> Iterator[Callable[..., Daemon]]:
     """Starts daemons; at the end each is stopped, has to have ended in order, and its log must hold no traceback."""
     started: list[Daemon] = []
 
     def begin(config: str = PORTS, *arguments: str) -> Daemon:
-        daemon = Daemon(tmp_path, config, *arguments)
+        daemon = Daemon(directory, config, *arguments)
         daemon.module = "tests.timed"
         started.append(daemon)
         return daemon.start()
@@ -30,6 +31,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
         assert "Warning" not in text, text
         for run in text.split("restored ")[1:]:
             assert "slow callback" not in run.partition("dashboard http")[2], text
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons that are ``watched``."""
+    with watched(tmp_path) as begin:
+        yield begin
 
 
 @pytest.fixture

@@ -11,6 +11,11 @@ from typing import Any
 FIELDS = ("flowId", "status", "severity", "module", "host", "node", "level", "source")
 MAX_VALUES = 100
 MAX_LENGTH = 256
+MAX_TEXT = 16_384
+"""Characters in all the filters of a client."""
+
+MAX_GLOBS = 1_024
+"""Characters in all its globs: to compile one takes some 4 µs a character, on the loop."""
 
 Wanted = tuple[str, ...]
 
@@ -31,6 +36,11 @@ def as_text(value: object) -> str:
     return str(value)
 
 
+def is_glob(text: str) -> bool:
+    """Whether ``text`` is a pattern rather than the value itself."""
+    return any(c in text for c in "*?[")
+
+
 def _wanted(path: str, value: Any) -> Wanted:
     values = value if isinstance(value, list) else [value]
     if len(values) > MAX_VALUES:
@@ -45,7 +55,7 @@ def _wanted(path: str, value: Any) -> Wanted:
 
 @lru_cache(maxsize=1024)
 def _matcher(wanted: Wanted) -> Callable[[str], bool]:
-    plain = frozenset(one for one in wanted if not any(c in one for c in "*?["))
+    plain = frozenset(one for one in wanted if not is_glob(one))
     globs = [compile_regex(translate(one)).match for one in wanted if one not in plain]
     if not globs:
         return plain.__contains__
@@ -93,6 +103,7 @@ class Filters:
                 self._merge_stream(shown, name, value)
             else:
                 raise FilterError(name, "is neither a field (" + ", ".join(FIELDS) + ") nor a stream")
+            self._check_total(name, shown)
         self.shown = shown
 
     def _merge_stream(self, shown: dict[str, Any], stream: str, value: Any) -> None:
@@ -117,6 +128,19 @@ class Filters:
         else:
             _wanted(path, value)
             into[field] = value
+
+    @staticmethod
+    def _check_total(path: str, shown: Mapping[str, Any]) -> None:
+        text = globs = 0
+        for value in shown.values():
+            for wanted in value.values() if isinstance(value, dict) else [value]:
+                for one in map(as_text, wanted if isinstance(wanted, list) else [wanted]):
+                    text += len(one)
+                    globs += len(one) if is_glob(one) else 0
+        if text > MAX_TEXT:
+            raise FilterError(path, f"at most {MAX_TEXT} characters in all filters together")
+        if globs > MAX_GLOBS:
+            raise FilterError(path, f"at most {MAX_GLOBS} characters in all globs together")
 
     def of(self, stream: str) -> Filter:
         """The filter for one stream: a stream's own value for a field stands before the general one."""

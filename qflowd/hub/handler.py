@@ -18,6 +18,7 @@ from qflowd.hub.requests import RequestError, decode, parse_filters, parse_strea
 from qflowd.hub.tornado_protocol import Protocol
 
 NO_HEADERS = HTTPHeaders()
+TOO_MANY = (4029, "message rate exceeded")
 
 
 class SocketHandler(WebSocketHandler):
@@ -61,12 +62,12 @@ class SocketHandler(WebSocketHandler):
         if self.hub.full:
             wire.close(1013, "Server overloaded")
             return
-        wire.set_nodelay(True)
+        wire.hold_little()
         hub, now = self.hub, self.hub.clock()
         client = Client(secrets.token_hex(12), wire, hub.settings.client_buffer, hub.filters(), now, hub.count_slow)
         client.address = self.request.remote_ip or ""
         self.client = client
-        wire.pong, wire.ended = client.pong, client.gone
+        wire.pong, wire.ended, wire.extra = client.pong, client.gone, self.on_extra_frame
         if (unflushed := wire.unflushed()) is not None:
             client.hold(unflushed)
         self._bucket = Bucket(hub.settings.message_rate, hub.settings.message_burst, now)
@@ -99,6 +100,14 @@ class SocketHandler(WebSocketHandler):
             self._login_timer.cancel()
             self._login_timer = None
 
+    def on_extra_frame(self) -> bool:
+        """Count a ping, a pong or a continuation as a message, for what it costs; false after closing a client that sent too many."""
+        client = self.client
+        if client is None or client.closing or self._bucket.take(self.hub.clock()) is not None:
+            return True
+        client.close(*TOO_MANY)
+        return False
+
     def on_ping(self, data: bytes) -> None:
         if self.client is not None:
             self.client.seen = self.hub.clock()
@@ -117,7 +126,7 @@ class SocketHandler(WebSocketHandler):
         client.seen = now = self.hub.clock()
         wait = self._bucket.take(now)
         if wait is None:
-            client.close(4029, "message rate exceeded")
+            client.close(*TOO_MANY)
         elif wait:
             self._answer("error", {"code": "rate_limited", "message": "Too many messages", "retryAfterMs": wait})
         else:

@@ -7,6 +7,7 @@ and answers odd offers of compression with 500. ``INNER`` lists every private na
 from __future__ import annotations
 
 import asyncio
+import binascii
 import codecs
 import socket
 import struct
@@ -30,6 +31,18 @@ INNER = (
 )  # fmt: skip
 
 DEFLATE = "permessage-deflate"
+FLUSH = b"\x00\x00\xff\xff"
+"""The tail of an empty block, which senders leave off."""
+
+TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+UNSENT_BYTES = 64 * 1024
+"""The kernel takes nothing more while so much of what it has is unsent, and asks for more below half of that."""
+
+IGNORED_FRAMES = 1_000
+DRAIN_SECONDS = 0.01
+"""Between two reads of up to 64 KiB of what a peer goes on sending after its connection was failed."""
+
+_utf8 = codecs.getincrementaldecoder("utf-8")
 CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 
 
@@ -72,6 +85,26 @@ def _agree(parameters: list[str]) -> dict[str, str | None] | None:
     return agreed
 
 
+def inflate(data: bytes, limit: int) -> bytes:
+    """A message's payload, compressed from an empty window (RFC 7692, section 7.2.2).
+
+    Raises zlib.error where it is not whole blocks, OverflowError where it would be more than ``limit`` bytes.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    found = inflater.decompress(data + FLUSH, limit + 1)
+    if len(found) > limit:
+        raise OverflowError
+    if inflater.eof:
+        # The sender marked its last block as final and, as section 7.2.3.4 shows, let an empty one follow.
+        whole = inflater.unused_data in (FLUSH, b"\x00" + FLUSH)
+    else:
+        # zlib does not tell that it stopped inside a block: only between two does it take a final one.
+        whole = inflater.decompress(b"\x01" + FLUSH, 1) == b"" and inflater.eof
+    if not whole:
+        raise zlib.error("data does not end with a block")
+    return found
+
+
 class Protocol(WebSocketProtocol13):
     """A server's end. ``deflate`` tells whether the client accepted compressed messages."""
 
@@ -82,9 +115,24 @@ class Protocol(WebSocketProtocol13):
         self.pong: Callable[[bytes], None] | None = None
         self.ended: Callable[[], None] | None = None
         """Called before a close frame goes out: nothing may follow it."""
+        self.extra: Callable[[], bool] | None = None
+        """Asked for each control frame and each continuation, which no message counts; false when there are too many."""
         self._parts = bytearray()
         self._opcode = 0
         self._deflated = False
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._ignored = 0
+
+    def _handle_websocket_headers(self, handler: WebSocketHandler) -> None:
+        super()._handle_websocket_headers(handler)
+        # RFC 6455, section 4.2.1: the key is 16 bytes in base64. Tornado takes any text.
+        key = handler.request.headers["Sec-WebSocket-Key"]
+        try:
+            valid = len(binascii.a2b_base64(key, strict_mode=True)) == 16
+        except ValueError:
+            valid = False
+        if not valid or handler.request.version == "HTTP/1.0":
+            raise ValueError
 
     def _parse_extensions_header(self, headers: httputil.HTTPHeaders) -> list[tuple[str, Any]]:
         agreed = negotiate(headers.get("Sec-WebSocket-Extensions", "")) if self._compression_options is not None else None
@@ -109,6 +157,17 @@ class Protocol(WebSocketProtocol13):
             return self.stream.write(wire)
         except StreamClosedError:
             raise ConnectionError from None
+
+    def hold_little(self) -> None:
+        """Have each write sent at once, and the kernel keep little of it: what waits there can be replaced by nothing newer.
+
+        Without the second a socket holds megabytes of old states for a client that has stopped reading.
+        """
+        self.set_nodelay(True)
+        try:
+            self.stream.socket.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        except OSError:
+            pass  # The peer is gone already, or this system lacks it: the bound holds without.
 
     def unflushed(self) -> asyncio.Future[None] | None:
         """Done when what Tornado has written (the answer to the handshake) is with the kernel; ``None`` where it is already."""
@@ -145,10 +204,22 @@ class Protocol(WebSocketProtocol13):
             return await self._fail(1009, "message too big")
         mask = await self._read_bytes(4)
         data = _websocket_mask(mask, await self._read_bytes(size)) if size else b""
+        if self.server_terminated and opcode != CLOSE:
+            # Some may have been on their way; who goes on after that is only waited out.
+            self._ignored += 1
+            return await self._drain() if self._ignored > IGNORED_FRAMES else None
+        if (control or not opcode) and opcode != CLOSE and self.extra is not None and not self.extra():
+            return await self._drain()
         if control:
             return await self._control(opcode, data)
         if opcode:
             self._opcode, self._deflated = opcode, bool(first & 0x40)
+            self._decoder = _utf8() if opcode == TEXT and not final and not self._deflated else None
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(data, final)
+            except UnicodeDecodeError:
+                return await self._fail(1007, "invalid UTF-8")
         if not final:
             self._parts += data
             return None
@@ -174,15 +245,11 @@ class Protocol(WebSocketProtocol13):
         if self.server_terminated:
             return None
         if self._deflated:
-            inflater = zlib.decompressobj(-zlib.MAX_WBITS)
             try:
-                data = inflater.decompress(data + b"\x00\x00\xff\xff", self.params.max_message_size + 1)
-            except zlib.error:
-                return await self._fail(1007, "undecodable deflate data")
-            if len(data) > self.params.max_message_size:
+                data = inflate(data, self.params.max_message_size)
+            except OverflowError:
                 return await self._fail(1009, "message too big")
-            # A final block before the end leaves bytes that no inflater would read.
-            if inflater.unused_data and inflater.unused_data != b"\x00\x00\xff\xff":
+            except zlib.error:
                 return await self._fail(1007, "undecodable deflate data")
         message: str | bytes = data
         if opcode == TEXT:
@@ -193,7 +260,8 @@ class Protocol(WebSocketProtocol13):
         answered = self._run_callback(self.handler.on_message, message)
         if answered is not None:
             await answered
-        return None
+        # A peer may send a hundred messages in one segment: everything else gets its turn between two of them.
+        await asyncio.sleep(0)
 
     async def _control(self, opcode: int, data: bytes) -> None:
         if opcode == PING:
@@ -225,15 +293,20 @@ class Protocol(WebSocketProtocol13):
         return None
 
     async def _fail(self, code: int, reason: str) -> None:
-        """Close with ``code`` and read on, to nowhere, until the peer is gone or Tornado's five seconds are over.
+        """Close with ``code`` and read on until the peer is gone or Tornado's five seconds are over.
 
         Closing a socket that holds unread bytes resets the connection, and the peer would never see the code.
         """
         self.close(code, reason)
         if not isinstance(self.stream, SSLIOStream):
             self.stream.write(b"").add_done_callback(self._end_of_writing)
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Read on, to nowhere and no faster than 6 MiB a second, until the connection ends."""
         while True:
             await self.stream.read_bytes(65_536, partial=True)
+            await asyncio.sleep(DRAIN_SECONDS)
 
     def _end_of_writing(self, written: asyncio.Future[None]) -> None:
         if written.cancelled() or written.exception() is not None or self.stream.closed():
