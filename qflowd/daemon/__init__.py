@@ -55,6 +55,9 @@ log = logging.getLogger("qflowd.daemon")
 SLICE = 100
 """Records encoded before others get their turn."""
 
+HANDSHAKE = 10.0
+"""Seconds that the opening handshake of a WebSocket may take."""
+
 GRACE = 4.0
 """Seconds that a stop may take before it goes on without the rest."""
 
@@ -143,8 +146,9 @@ class Daemon:
         await self.notifying.restore(channels)
         app = application(self.context(), [(r"/ws", SocketHandler, self.socket_arguments())])
         seed = web.Application([(r"/", SocketHandler, self.socket_arguments())], log_function=lambda handler: None)
-        for listener, served in ((self.listeners["http"], app), (self.listeners["websocket"], seed)):
-            server = httpserver.HTTPServer(served, max_body_size=8 << 20, max_buffer_size=16 << 20, idle_connection_timeout=300)
+        # Only handshakes come in at the second: nobody waits there with an open connection for the next request.
+        for listener, served, idle in ((self.listeners["http"], app, 300), (self.listeners["websocket"], seed, HANDSHAKE)):
+            server = httpserver.HTTPServer(served, max_body_size=8 << 20, max_buffer_size=16 << 20, idle_connection_timeout=idle)
             self.doors.append(Door(server, listener.sockets))
             self.servers.append(server)
         calls: dict[str, control.Call] = {"reload": self.control_reload, "compare": self.compare, "rules": self.export_rules}

@@ -15,10 +15,9 @@ from qflowd.hub.frames import reply
 from qflowd.hub.hub import Hub, Identity
 from qflowd.hub.limits import Bucket
 from qflowd.hub.requests import RequestError, decode, parse_filters, parse_streams, parse_subscribe
-from qflowd.hub.tornado_protocol import Protocol
+from qflowd.hub.tornado_protocol import TOO_MANY, Protocol
 
 NO_HEADERS = HTTPHeaders()
-TOO_MANY = (4029, "message rate exceeded")
 
 
 class SocketHandler(WebSocketHandler):
@@ -101,12 +100,8 @@ class SocketHandler(WebSocketHandler):
             self._login_timer = None
 
     def on_extra_frame(self) -> bool:
-        """Count a ping, a pong or a continuation as a message, for what it costs; false after closing a client that sent too many."""
-        client = self.client
-        if client is None or client.closing or self._bucket.take(self.hub.clock()) is not None:
-            return True
-        client.close(*TOO_MANY)
-        return False
+        """Count a ping, a pong or a continuation as a message, for what it costs; false when there are too many."""
+        return self._bucket.take(self.hub.clock()) is not None
 
     def on_ping(self, data: bytes) -> None:
         if self.client is not None:

@@ -21,6 +21,9 @@ BATCH_SECONDS = 0.05
 FLUSH_ITEMS = 500
 DASHBOARD_FRESH_MS = 250
 CLOSE_REASON_BYTES = 123
+EARLY_MS = 500
+"""Half a tick: what is due before the next one half-way is done with this one, or an interval of a second would last two."""
+
 HEARTBEAT_TIMEOUT = (1001, "Heartbeat timeout")
 
 Identity = tuple[str, Sequence[str]]
@@ -292,7 +295,7 @@ class Hub:
                 self._sweep(stream, self._give_state(stream, now))
 
     def _beat(self, now: int, interval: int, jumped: bool) -> Iterator[None]:
-        """Count what each client was sent, ping those whose turn it is, close those that have said nothing for two intervals."""
+        """Count what each client was sent; ping those whose turn it is, close those that have said or taken nothing for two intervals."""
         for client in list(self._clients.values()):
             yield
             self._figures.count(client)
@@ -302,7 +305,10 @@ class Hub:
                 continue
             if now - client.seen >= 2 * interval:
                 client.close(*HEARTBEAT_TIMEOUT)
-            elif now - client.pinged >= interval:
+            elif client.behind() >= 2 * interval:
+                # It says that it lives, and reads nothing.
+                client.slow()
+            elif now - client.pinged >= interval - EARLY_MS:
                 client.ping(now)
         self._figures.round(now)
 

@@ -62,11 +62,14 @@ def invalid(path: str, message: str) -> RequestError:
 
 
 def _deeper_than(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return False
-    return levels == 0 or any(_deeper_than(one, levels - 1) for one in value)
+    # Level by level: a message may hold some 20,000 lists, and a call for each would take over 10 ms.
+    level = [value]
+    for _ in range(levels + 1):
+        within = [one for one in level if type(one) is list or type(one) is dict]
+        if not within:
+            return False
+        level = [child for one in within for child in (one if type(one) is list else one.values())]
+    return True
 
 
 def parse_subscribe(data: Any) -> Subscribe:

@@ -38,6 +38,7 @@ TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 UNSENT_BYTES = 64 * 1024
 """The kernel takes nothing more while so much of what it has is unsent, and asks for more below half of that."""
 
+TOO_MANY = (4029, "message rate exceeded")
 IGNORED_FRAMES = 1_000
 DRAIN_SECONDS = 0.01
 """Between two reads of up to 64 KiB of what a peer goes on sending after its connection was failed."""
@@ -209,7 +210,7 @@ class Protocol(WebSocketProtocol13):
             self._ignored += 1
             return await self._drain() if self._ignored > IGNORED_FRAMES else None
         if (control or not opcode) and opcode != CLOSE and self.extra is not None and not self.extra():
-            return await self._drain()
+            return await self._fail(*TOO_MANY)
         if control:
             return await self._control(opcode, data)
         if opcode:
