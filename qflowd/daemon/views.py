@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from qflowd import __version__
-from qflowd.model import LogLine, Transition
+from qflowd.model import Execution, LogLine, Transition
 from qflowd.streams import alert_message, daos, health
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Views:
         """The streams that have a source, by name."""
         return {
             "performance_metrics": View("state", lambda: [self.performance()], None, {}),
-            "flow_executions": View("message", self.executions, "changes", EXECUTION),
+            "flow_executions": View("message", self.shown, "changes", EXECUTION),
             "validation_pipeline": View("state", lambda: [self.validation()], None, {}),
             "alert_events": View("message", self.alerts, None, ALERT, snapshot_items="alerts"),
             "ecosystem_correlation": View("state", lambda: [self.ecosystem()], None, {}),
@@ -65,10 +65,14 @@ class Views:
         found: dict[str, Any] = self.daemon.recorder.real_time_metrics(self.daemon.series, now)
         return found | {"timestamp": now}
 
-    def executions(self) -> list[dict[str, Any]]:
+    def shown(self) -> list[Execution]:
         """The active executions and the last 100 that ended."""
         state = self.daemon.state
-        return [msgspec.to_builtins(one) for one in [*state.active(), *state.recent(100)]]
+        return [*state.active(), *state.recent(100)]
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Those shown, as plain built-ins."""
+        return [msgspec.to_builtins(one) for one in self.shown()]
 
     def validation(self) -> dict[str, Any]:
         found: dict[str, Any] = self.daemon.state.validation(self.daemon.clock())

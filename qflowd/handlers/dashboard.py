@@ -80,7 +80,12 @@ class Clients(Handler):
     roles = {"GET": "admin"}
 
     def get(self) -> None:
-        self.answer({"items": self.context.hub.clients(), "nextCursor": None})
+        limit = self.number("limit", 100, 1, 500)
+        cursor = self.get_query_argument("cursor", None)
+        start = decode_cursor(cursor)[0] if cursor else 0
+        found = self.context.hub.clients(start, limit + 1)
+        more = encode_cursor(start + limit, "") if len(found) > limit else None
+        self.answer({"items": found[:limit], "nextCursor": more})
 
 
 class Session(Handler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import Protocol
 
 from qflowd.hub.filters import Filter, Filters
@@ -12,7 +13,8 @@ from qflowd.hub.stream import Stream
 
 WRITE_BYTES = 64 * 1024
 TURN_BYTES = 256 * 1024
-"""After so many bytes in one go the loop gets its turn."""
+TURN_SECONDS = 0.0025
+"""After so many bytes, or so long, in one go the loop gets its turn: 64 KiB on the wire may be 1 MB to encode and compress."""
 
 EARLY_MS = 250
 """So much sooner than its interval says a state may go out."""
@@ -242,9 +244,9 @@ class Client:
         """Write while the socket takes everything at once, a fair share at a time."""
         if self._again is not None or self.blocked_at is not None:
             return
-        turn = 0
-        while turn < TURN_BYTES:
-            batch = self._batch()
+        turn, until = 0, perf_counter() + TURN_SECONDS
+        while turn < TURN_BYTES and perf_counter() < until:
+            batch = self._batch(until)
             if not batch:
                 if self._last is not None:
                     last, self._last = self._last, None
@@ -302,10 +304,10 @@ class Client:
         else:
             self.pump()
 
-    def _batch(self) -> bytes:
+    def _batch(self, until: float) -> bytes:
         parts: list[bytes] = []
         size = 0
-        while size < WRITE_BYTES:
+        while size < WRITE_BYTES and not (parts and perf_counter() > until):
             wire = self._take()
             if wire is None:
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from qflowd.hub.client import Client, Subscription
@@ -351,8 +351,11 @@ class Hub:
 
     # Figures
 
-    def clients(self) -> list[dict[str, Any]]:
-        """Each connected client as the API shows it; times epoch ms."""
+    def clients(self, start: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
+        """Connected clients as the API shows them, those that are longest behind first, else as they came; times epoch ms."""
+        everyone = self._clients.values()
+        slow = sorted((one for one in everyone if one.blocked_at is not None), key=lambda one: one.blocked_at or 0.0)
+        in_order = chain(slow, (one for one in everyone if one.blocked_at is None))
         return [
             {
                 "clientId": one.id,
@@ -370,7 +373,7 @@ class Hub:
                 "conflated": one.conflated,
                 "compression": one.wire.deflate,
             }
-            for one in self._clients.values()
+            for one in islice(in_order, start, None if limit is None else start + limit)
         ]
 
     def stats(self) -> dict[str, Any]:

@@ -65,10 +65,10 @@ def _deeper_than(value: Any, levels: int) -> bool:
     # Level by level: a message may hold some 20,000 lists, and a call for each would take over 10 ms.
     level = [value]
     for _ in range(levels + 1):
-        within = [one for one in level if type(one) is list or type(one) is dict]
+        within = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
         if not within:
             return False
-        level = [child for one in within for child in (one if type(one) is list else one.values())]
+        level = [child for one in within for child in one]
     return True
 
 

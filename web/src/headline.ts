@@ -1,12 +1,15 @@
 /** The sentence that answers "is anything wrong", made from facts only. */
 import type { Alert, Execution, Health, Metrics } from './types';
 import type { Presence } from './store';
+import type { Why } from './closing';
 import { WINDOW, figure, isActive, isFailed, sortAlerts } from './store';
 import { clock, durationText, errorText, ms, number, plural } from './format';
 
 export interface Facts {
   presence: Presence; now: number; metricsAt: number; health: Health | null; metrics: Metrics | null;
-  alerts: Iterable<Alert>; executions: Iterable<Execution>;
+  alerts: Iterable<Alert>; executions: Iterable<Execution>; why?: Why | undefined;
+  /** Age of the newest message, ms. */
+  age?: number;
 }
 export interface Headline { tone: 'critical' | 'high' | 'wait' | 'ok'; title: string; detail: string; execution?: string | undefined; page?: string }
 
@@ -36,6 +39,9 @@ const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text
 
 export function headline(facts: Facts): Headline {
   const { health, now } = facts;
+  if (facts.presence === 'refused') {
+    return { tone: 'high', title: facts.why === 'login' ? 'Not logged in' : 'No permission', detail: 'Nothing that stands below is of this moment.' };
+  }
   if (!health || facts.presence === 'connecting') {
     return facts.presence === 'reconnecting'
       ? { tone: 'high', title: 'No connection to the daemon', detail: 'Nothing is known yet; trying again.' }
@@ -73,7 +79,8 @@ export function headline(facts: Facts): Headline {
   }
   if (last) return { tone: 'high', title: `No alert fires, but ${count}`, detail: `Last at ${clock(last.endTime, 2)}: ${sentence(why(last))}`, execution: last.executionId };
   return {
-    tone: 'ok', title: facts.presence === 'paused' ? 'Quiet when paused' : 'All quiet',
+    tone: facts.presence === 'behind' ? 'wait' : 'ok',
+    title: facts.presence === 'paused' ? 'Quiet when paused' : facts.presence === 'behind' ? `Quiet as of ${clock(now - (facts.age ?? 0))}` : 'All quiet',
     detail: `${number(health.rulesEvaluated)} of ${plural(health.rulesTotal, 'rule')} checked, none fires. ${runs.ended ? `${plural(runs.ended, 'run')} ended ${runs.window}, none failed; latency p95 ${p95}.` : 'No run ended in 15 min.'}`,
   };
 }

@@ -1,13 +1,21 @@
 /** The live connection: subscribes on welcome, resumes from its positions, beats, reconnects with backoff and jitter. */
-import { connection, forgetPaging, held, metricsAt, paused, receive, version } from './store';
-import { Positions, backoff } from './positions';
+import { clientId, connection, forgetPaging, held, metricsAt, paused, receive, version } from './store';
+import { afterClose } from './closing';
+import { freshness, steady } from './freshness';
+import { Positions } from './positions';
 import type { Message } from './types';
 
 const HEARTBEAT = 15_000;
 const HELD_LIMIT = 20_000;
+/** A connection that lasted so long held: the next attempt is the first again. */
+const HELD_FOR = 10_000;
+const LOST = 1006;
 const positions = new Positions();
 let socket: WebSocket | null = null;
 let attempt = 0;
+let openedAt = 0;
+/** `reconnectAfterMs` of a `going_away` on this connection. */
+let away: number | null = null;
 let inbox: Message[] = [];
 let flushing = false;
 let silence = 0;
@@ -21,31 +29,54 @@ export function connect(): void {
   clearTimeout(retry);
   const ws = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`);
   socket = ws;
+  openedAt = 0;
+  away = null;
   ws.onmessage = (event) => { if (ws === socket) read(ws, String(event.data)); };
-  ws.onclose = () => { if (ws === socket) again(backoff(attempt)); };
+  ws.onclose = (event) => { if (ws === socket) again(event.code); };
 }
-function again(wait: number): void {
+function again(code: number): void {
   socket = null;
+  if (openedAt && steady() - openedAt > HELD_FOR) attempt = 0;
+  const { wait, why } = afterClose(code, attempt, away);
   attempt += 1;
-  connection.value = { state: 'reconnecting', retryAt: Date.now() + wait };
+  if (wait === null) { connection.value = { state: 'refused', retryAt: 0, why }; return; }
+  connection.value = { state: 'reconnecting', retryAt: Date.now() + wait, why };
   retry = window.setTimeout(connect, wait);
+}
+/** Somebody asks for it: after a login, or a wait that is too long for them. */
+export function tryAgain(): void {
+  if (socket) return;
+  clearTimeout(retry);
+  connection.value = { state: 'connecting', retryAt: 0 };
+  connect();
 }
 function send(ws: WebSocket, type: string, data: unknown): void {
   if (ws.readyState === WebSocket.OPEN) ws.send(JSON.stringify({ type, data }));
+}
+function beat(ws: WebSocket): void {
+  if (ws.readyState !== WebSocket.OPEN) return;
+  freshness.asks(steady());
+  send(ws, 'heartbeat', {});
 }
 function read(ws: WebSocket, text: string): void {
   silence = 0;
   let message: Message;
   try { message = JSON.parse(text); } catch { return; }
+  const stamp = message.timestamp ?? 0;
+  if (message.type === 'heartbeat_ack') { freshness.answered(stamp, steady()); return; }
+  if (message.type === 'welcome') freshness.begin();
+  if (stamp) freshness.heard(stamp, steady(), message.stream !== undefined);
   if (message.type === 'welcome') {
-    attempt = 0;
+    openedAt = steady();
+    clientId.value = message.data?.clientId ?? '';
     version.value = message.data?.version ?? '';
     forgetPaging();
     partial.clear();
     send(ws, 'subscribe', { streams: message.data?.availableStreams ?? [], interval: 1000, resume: positions.resume() });
     connection.value = { state: 'live', retryAt: 0 };
+    beat(ws);
   } else if (message.type === 'going_away') {
-    attempt = 0;
+    away = Number(message.data?.reconnectAfterMs) || 0;
   } else if (message.stream) {
     const { stream, epoch = '', seq = 0 } = message;
     if (!message.snapshot && positions.seen(stream, epoch, seq)) return;
@@ -99,8 +130,10 @@ export function startSocket(): void {
   setInterval(() => {
     // Two beats without any word from the server: the connection is dead even if TCP has not noticed.
     silence += 1;
-    if (socket && silence > 2) { const dead = socket; again(backoff(0)); dead.close(); silence = 0; return; }
-    if (socket) send(socket, 'heartbeat', {});
+    if (socket && silence > 2) { const dead = socket; again(LOST); dead.close(); silence = 0; return; }
+    if (socket) beat(socket);
   }, HEARTBEAT);
-  addEventListener('online', () => { if (!socket) connect(); });
+  addEventListener('online', tryAgain);
+  // Whoever logs in elsewhere and comes back does not have to say so.
+  addEventListener('focus', () => { if (connection.value.state === 'refused') tryAgain(); });
 }

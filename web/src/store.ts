@@ -1,7 +1,9 @@
 /** What the page knows. Pure reducers first, then the signals that hold their results. */
 import { batch, signal } from '@preact/signals';
 import type { Alert, Execution, Health, LogLine, Message, Metrics, RuleLimit, Validation } from './types';
-import { ms } from './format';
+import type { Why } from './closing';
+import { BEHIND, SILENT, freshness, steady } from './freshness';
+import { clock, ms } from './format';
 
 export const LOG_LIMIT = 2000;
 export const ENDED_LIMIT = 300;
@@ -89,8 +91,10 @@ export function limitOf(rules: readonly RuleLimit[], metric: string): number | u
   return found.length ? Math.min(...found) : undefined;
 }
 
-export type Link = { state: 'connecting' | 'live' | 'reconnecting'; retryAt: number };
+export type Link = { state: 'connecting' | 'live' | 'reconnecting' | 'refused'; retryAt: number; why?: Why };
 export const connection = signal<Link>({ state: 'connecting', retryAt: 0 });
+/** This page's name on the server. */
+export const clientId = signal('');
 export const paused = signal(false);
 export const held = signal(0);
 export const now = signal(Date.now());
@@ -105,11 +109,20 @@ export const health = signal<Health | null>(null);
 export const trends = signal<Record<string, Trend>>({});
 export const version = signal('');
 
-export type Presence = 'live' | 'reconnecting' | 'paused' | 'stale' | 'connecting';
-export function presence(link: Link, isPaused: boolean, at: number, time: number): Presence {
+export type Presence = 'live' | 'reconnecting' | 'refused' | 'paused' | 'stale' | 'behind' | 'connecting';
+/** `at`: when the newest figures came, `age`: how old the newest message is, `silent`: nothing comes at all. */
+export function presence(link: Link, isPaused: boolean, at: number, time: number, age = 0, silent = false): Presence {
   if (isPaused) return 'paused';
   if (link.state !== 'live') return link.state;
-  return at && time - at > 3500 ? 'stale' : 'live';
+  if (age >= BEHIND && !silent) return 'behind';
+  return at && time - at > SILENT ? 'stale' : 'live';
+}
+/** How the page stands at this moment. */
+export const present = (): Presence => presence(connection.value, paused.value, metricsAt.value, now.value, freshness.age(steady()), freshness.silent(steady()));
+/** What stands beside figures that are not of this moment; null while they are. */
+export function asOf(kind: Presence): string | null {
+  if (kind === 'behind') return `as of ${clock(now.value - freshness.age(steady()))}`;
+  return kind !== 'live' && kind !== 'paused' && metricsAt.value ? `as of ${clock(metricsAt.value)}` : null;
 }
 
 let nextKey = 1;

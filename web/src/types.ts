@@ -43,6 +43,10 @@ export interface Health {
   overall: string; reasons?: string[]; components?: Record<string, { status: string; detail?: string }>; clients?: Num; streams?: Num;
   uptime?: Num; version?: string; rulesTotal?: Num; rulesEvaluated?: Num; configError?: string | null;
 }
+export interface ClientRow {
+  clientId: string; address: string; subject?: string | null; roles: string[]; connectedAt: Time; lastSeen: Time; subscriptions: string[];
+  messagesSent: number; bytesSent: number; bufferedBytes: number; behindMs: number; conflated: number; compression: boolean;
+}
 export interface Message {
   type: string; stream?: string; seq?: number; epoch?: string; data?: any; snapshot?: boolean; more?: boolean; timestamp?: number;
 }

@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { bytes, duration, ms, number, percent, span } from '../src/format';
 import { appendLines, extend, group, limitOf, trendWindow, listActive, mergeAlerts, mergeExecutions, presence, sortAlerts } from '../src/store';
 import { Positions, backoff } from '../src/positions';
+import { EXPLAINED, STATE, afterClose } from '../src/closing';
+import { Freshness } from '../src/freshness';
+import { pace } from '../src/panels/Clients';
 import { headline } from '../src/headline';
 import { earlier } from '../src/pages/Execution';
 import { link, parse } from '../src/routes';
@@ -70,7 +73,54 @@ test('all quiet only when every rule was checked and the link is live', () => {
   facts.health.rulesEvaluated = 4;
   assert.equal(headline(facts).title, 'All quiet');
   assert.notEqual(headline({ ...facts, presence: 'stale' as const }).title, 'All quiet');
+  assert.match(headline({ ...facts, presence: 'behind' as const, age: 4000 }).title, /^Quiet as of /);
+  assert.equal(headline({ ...facts, presence: 'refused' as const, why: 'login' as const }).title, 'Not logged in');
   assert.equal(presence({ state: 'live', retryAt: 0 }, false, 1000, 9000), 'stale');
+});
+test('the age of the newest message, on a connection that was slow from the start', () => {
+  const f = new Freshness();
+  assert.equal(f.age(0), 0);
+  // The server's clock is 1,000,000 ahead of the page's, and everything from it takes 4 s.
+  f.asks(10);
+  f.heard(1_000_005, 4005, true);
+  f.answered(1_000_015, 4015);
+  assert.equal(f.age(4015), 4015 + 1_000_005 - 1_000_005);
+  for (let at = 5000; at < 60_000; at += 1000) f.heard(1_000_000 + at - 4000, at, true);
+  assert.ok(Math.abs(f.age(59_000) - 4005) <= 5, String(f.age(59_000)));
+  assert.equal(f.silent(59_000 + 3000), false);
+  assert.equal(f.silent(59_000 + 4000), true);
+  // It has caught up; then the server's clock is set back by ten seconds, and after the next answer that is known.
+  f.heard(1_061_000, 61_000, true);
+  assert.ok(f.age(61_000) <= 5);
+  f.begin();
+  f.asks(62_000);
+  f.answered(1_052_005, 62_010);
+  f.heard(1_053_000, 63_000, true);
+  assert.ok(f.age(63_000) <= 10);
+  // Set forward by an hour: at once.
+  f.heard(4_664_000, 64_000, true);
+  assert.equal(f.age(64_000), 0);
+});
+test('behind is told from two seconds on, while anything comes', () => {
+  const live = { state: 'live' as const, retryAt: 0 };
+  assert.equal(presence(live, false, 1000, 2000, 1999), 'live');
+  assert.equal(presence(live, false, 1000, 2000, 2000), 'behind');
+  assert.equal(presence(live, false, 1000, 9000, 9000, true), 'stale');
+  assert.equal(presence(live, true, 1000, 2000, 9000), 'paused');
+  assert.equal(presence({ state: 'refused', retryAt: 0, why: 'login' }, false, 1000, 2000, 9000), 'refused');
+  assert.deepEqual([pace(0), pace(300), pace(4200)], [['ok', 'keeps up'], ['slow', 'waits'], ['fail', 'behind by 4 s']]);
+});
+test('what a close code means for the next attempt', () => {
+  const next = (code: number, attempt = 0, away: number | null = null) => afterClose(code, attempt, away, () => 0.5);
+  assert.deepEqual(next(4001), { wait: null, why: 'login' });
+  assert.deepEqual(next(4003, 0, 100), { wait: null, why: 'forbidden' });
+  assert.deepEqual(next(1001, 3, 4321), { wait: 4321, why: 'away' });
+  assert.deepEqual(next(1013), { wait: 15_000, why: 'full' });
+  assert.deepEqual(next(4008), { wait: 375, why: 'slow' });
+  assert.deepEqual(next(4008, 9), { wait: 11_250, why: 'slow' });
+  assert.deepEqual(next(4029), { wait: 11_250, why: 'flood' });
+  assert.deepEqual(next(1006, 1), { wait: 750, why: '' });
+  for (const why of ['', 'slow', 'full', 'away', 'flood', 'login', 'forbidden'] as const) assert.ok(STATE[why](3) && EXPLAINED[why] !== undefined);
 });
 test('routes', () => {
   const route = parse(link('executions', 'a/b c', { log: 'x' }));

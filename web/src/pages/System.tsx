@@ -3,6 +3,7 @@ import uPlot from 'uplot';
 import { range, useResource, type RangeSeries } from '../api';
 import { health, now } from '../store';
 import { NONE, bytes, clock, number, span } from '../format';
+import { ClientsPanel } from '../panels/Clients';
 import { Note, Panel } from '../ui/parts';
 import { shown } from '../ui/theme';
 
@@ -60,6 +61,7 @@ export function SystemPage() {
     <div class="grid">
       <Panel title="The daemon" class="c6">{error ? <Note error={error} /> : null}<dl>{Object.entries(data ?? {}).filter(([, value]) => typeof value !== 'object').map(([name, value]) => [<dt>{words(name)}</dt>, <dd>{text(name, value)}</dd>])}</dl></Panel>
       <Panel title="Components" class="c6"><dl>{Object.entries(health.value?.components ?? {}).map(([name, part]) => [<dt>{name}</dt>, <dd>{part.status}{part.detail ? ` · ${part.detail}` : ''}</dd>])}</dl></Panel>
+      <ClientsPanel />
       {CHARTS.map((spec) => <Chart key={spec.query} spec={spec} version={version} minutes={15} />)}
     </div>
   );

@@ -1,8 +1,10 @@
 /** The frame: rail, header with the connection, tabs on phones, keyboard, and the page. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { alerts, connection, health, held, metricsAt, now, paused, presence, version } from '../store';
+import { alerts, connection, health, held, metricsAt, now, paused, present, version } from '../store';
+import { EXPLAINED, STATE } from '../closing';
+import { freshness, steady } from '../freshness';
 import { link, route, setQuery } from '../routes';
-import { togglePause } from '../socket';
+import { togglePause, tryAgain } from '../socket';
 import { clock, number, span } from '../format';
 import { nextTheme, theme } from './theme';
 import { Overview } from '../pages/Overview';
@@ -15,13 +17,20 @@ const PAGES = [['overview', 'Overview'], ['flows', 'Flows'], ['alerts', 'Alerts'
 const KEYS: Record<string, string> = { o: 'overview', f: 'flows', a: 'alerts', s: 'system' };
 
 function Connection() {
-  const kind = presence(connection.value, paused.value, metricsAt.value, now.value);
+  const kind = present();
   const wait = Math.max(0, Math.ceil((connection.value.retryAt - now.value) / 1000));
+  const closed = STATE[connection.value.why ?? ''](wait);
   const words = {
     live: 'Live', connecting: 'Connecting', paused: `Paused${held.value ? ` · ${number(held.value)} waiting` : ''}`,
-    reconnecting: `Reconnecting (${wait} s)`, stale: `Stale · as of ${clock(metricsAt.value)}`,
+    reconnecting: closed, refused: closed, stale: `Stale · as of ${clock(metricsAt.value)}`, behind: `Behind by ${span(freshness.age(steady()))}`,
   };
   return <span class={`live ${kind}`} data-testid="connection" data-state={kind} role="status"><i aria-hidden="true" />{words[kind]}</span>;
+}
+/** Why there is no connection, where that is more than a passing thing, and what one can do. */
+function Closed() {
+  const { state, why = '' } = connection.value;
+  if ((state !== 'reconnecting' && state !== 'refused') || !EXPLAINED[why]) return null;
+  return <div class="banner" role="alert" data-testid="closed"><b>▲ {STATE[why](0).replace(/[ ,]*(trying again|reconnecting) \(.*/, '')}.</b> {EXPLAINED[why]} <button class="btn" onClick={tryAgain}>Try again</button></div>;
 }
 function Page() {
   const { page, id } = route.value;
@@ -81,6 +90,7 @@ export function App() {
           <button class="btn" onClick={nextTheme} title="Dark, light, or as the system has it">{({ dark: '☾ Dark', light: '☀ Light', system: '◐ System' })[theme.value]}</button>
           <button class="btn" aria-pressed={paused.value} onClick={togglePause}>{paused.value ? 'Go on' : 'Pause'}</button>
         </header>
+        <Closed />
         {config ? <div class="banner" role="alert"><b>▲ The configuration has a mistake; the last good one stays in force.</b> <span class="mono">{config}</span></div> : null}
         <Page />
       </main>
