@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from qflowd.model import Sample
 from qflowd.series import LOOKBACK
 from qflowd.series.labels import Labels
 from qflowd.series.matcher import Matcher
@@ -61,9 +62,10 @@ class Track:
 
 
 class History:
-    """Tracks by name and labels; a query can be evaluated over it as over a ``SeriesStore``."""
+    """Tracks (of the given kind) by name and labels; a query can be evaluated over it as over a ``SeriesStore``."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Track] = Track) -> None:
+        self._kind = kind
         self._tracks: dict[str, dict[frozenset[tuple[str, str]], Track]] = {}
 
     def track(self, name: str, labels: Mapping[str, str]) -> Track:
@@ -72,12 +74,12 @@ class History:
         key = frozenset(labels.items())
         found = group.get(key)
         if found is None:
-            found = group[key] = Track(name, labels)
+            found = group[key] = self._kind(name, labels)
         return found
 
-    def add(self, name: str, labels: Mapping[str, str], time: int, value: float | None) -> bool:
-        """A point; false where a later one is there."""
-        return self.track(name, labels).add(time, value)
+    def add(self, sample: Sample) -> bool:
+        """A point; see ``Track.add``."""
+        return self.track(sample.name, sample.labels).add(sample.time, sample.value)
 
     def get(self, name: str, labels: Mapping[str, str]) -> Track | None:
         """The track with exactly these labels."""

@@ -56,7 +56,7 @@ def filled(series: list[list[Any]]) -> History:
         own = dict(key)
         name = own.pop("__name__", "")
         for time in sorted(held):
-            history.add(name, own, time, held[time])
+            history.track(name, own).add(time, held[time])
     return history
 
 

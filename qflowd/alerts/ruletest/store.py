@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
-from qflowd.model import Sample
 from qflowd.series import LOOKBACK
 from qflowd.series.follow import Follower
-from qflowd.series.history import Track
-from qflowd.series.matcher import Matcher
+from qflowd.series.history import History, Track
 
 
 class StrictTrack(Track):
@@ -36,12 +34,11 @@ class ClosedTrack(StrictTrack):
         return super().window(start - 1, end)
 
 
-class Tracks:
+class Tracks(History):
     """All series of a test; stands in for ``SeriesStore`` where every rule is evaluated in every round."""
 
     def __init__(self, *, closed: bool = False) -> None:
-        self._kind = ClosedTrack if closed else StrictTrack
-        self._tracks: dict[str, dict[frozenset[tuple[str, str]], Track]] = {}
+        super().__init__(ClosedTrack if closed else StrictTrack)
         self._followers: list[Follower] = []
 
     def follow(self) -> Follower:
@@ -55,28 +52,10 @@ class Tracks:
         """Tell ``follower`` no more."""
         self._followers = [one for one in self._followers if one is not follower]
 
-    def add(self, sample: Sample) -> bool:
-        """See ``Track.add``."""
-        group = self._tracks.setdefault(sample.name, {})
-        key = frozenset(sample.labels.items())
-        track = group.get(key)
-        if track is None:
-            track = group[key] = self._kind(sample.name, sample.labels)
+    def track(self, name: str, labels: Mapping[str, str]) -> Track:
+        found = self.get(name, labels)
+        if found is None:
+            found = super().track(name, labels)
             for follower in self._followers:
-                follower.reshaped.add(sample.name)
-        return track.add(sample.time, sample.value)
-
-    def get(self, name: str, labels: Mapping[str, str]) -> Track | None:
-        """The one series of this name with exactly these labels."""
-        return self._tracks.get(name, {}).get(frozenset(labels.items()))
-
-    def select(self, name: str | None, matchers: Sequence[Matcher]) -> list[Track]:
-        """The series called ``name`` (any, where ``None``) that all matchers match."""
-        return list(self.scan(name, matchers))
-
-    def scan(self, name: str | None, matchers: Sequence[Matcher]) -> Iterator[Track]:
-        """``select``, one after another."""
-        for own, group in self._tracks.items() if name is None else ((name, self._tracks.get(name, {})),):
-            for track in group.values():
-                if all(one.matches_value(own) if one.name == "__name__" else one.matches(track.labels) for one in matchers):
-                    yield track
+                follower.reshaped.add(name)
+        return found
