@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from qflowd.alerts.rule import parse_rule
 from qflowd.cli.control import call, failed
-from qflowd.config import ConfigError, load
-from qflowd.notify.channels import schemas
+from qflowd.config import ConfigError
+from qflowd.reading import read_config
 
 EFFECTS = {
     "begins": "",
@@ -35,7 +34,7 @@ def add(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 where the file is good, 1 where it is not, or where no daemon tells the difference."""
     try:
-        loaded = load(options.file, options.set, parse_rule=parse_rule, channels=schemas())
+        loaded = read_config(options.file, options.set)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from qflowd.alerts.rule import parse_rule
 from qflowd.cli.run import DEFAULT
-from qflowd.config import ConfigError, load
-from qflowd.notify.channels import schemas
+from qflowd.config import ConfigError
+from qflowd.reading import read_config
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -61,7 +60,7 @@ def call(options: argparse.Namespace, name: str, body: dict[str, Any]) -> dict[s
     directory = options.state
     if directory is None:
         try:
-            directory = Path(load(options.config, (), parse_rule=parse_rule, channels=schemas()).config.storage.path)
+            directory = Path(read_config(options.config).config.storage.path)
         except ConfigError as error:
             return {"ok": False, "error": f"{error}\n(--state DIR names the state directory without the file)"}
     path = directory / "control.sock"
@@ -90,7 +89,7 @@ def reload(options: argparse.Namespace) -> int:
     if options.state is None:
         # The file may be the broken one: its storage.path cannot be asked for then, so the default location serves.
         try:
-            load(options.config, (), parse_rule=parse_rule, channels=schemas())
+            read_config(options.config)
         except ConfigError as error:
             print(error, file=sys.stderr)
             return 1

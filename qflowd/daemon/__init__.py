@@ -23,9 +23,8 @@ from tornado import httpserver, web
 from tornado.ioloop import PeriodicCallback
 
 from qflowd import __version__, logs
-from qflowd.alerts.rule import parse_rule
 from qflowd.alerts.writing import written
-from qflowd.config import ConfigError, Loaded, diff_restart, load
+from qflowd.config import ConfigError, Loaded, diff_restart
 from qflowd.daemon import control, explain, figures, listen
 from qflowd.daemon.access import Access
 from qflowd.daemon.alerting import Alerting
@@ -41,7 +40,7 @@ from qflowd.handlers.context import Context
 from qflowd.handlers.routes import application
 from qflowd.hub import Hub, HubSettings, SocketHandler
 from qflowd.model import Change, ExecutionChanged, Logged, ValidationRun
-from qflowd.notify.channels import schemas
+from qflowd.reading import read_config
 from qflowd.sdnotify import Notifier
 from qflowd.security.roles import allows
 from qflowd.series.recorder import Recorder
@@ -65,11 +64,6 @@ GRACE = 4.0
 def epoch_ms() -> int:
     """Now in epoch milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def read_config(path: Path, overrides: Sequence[str]) -> Loaded:
-    """The configuration and its rules. Raises ``ConfigError``."""
-    return load(path, overrides, parse_rule=parse_rule, channels=schemas())
 
 
 class Daemon:

@@ -25,6 +25,7 @@ MAY: dict[str, set[str]] = {
     "security": {"model"},
     "outgoing": set(),
     "notify": {"model", "outgoing"},
+    "reading": {"config", "alerts", "notify"},
     "sources": {"model"},
     "spool": set(),
     "client": {"spool"},
