@@ -1,4 +1,4 @@
-"""What a reload changes, or would change: rules with what becomes of their alerts, settings, and what waits for a restart."""
+"""What a reload changes, or would change: rules with what becomes of their alerts, and settings."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from qflowd.alerts.versions import differences, effect
-from qflowd.config import Config, diff_restart, public_view
+from qflowd.config import Config, public_view
 from qflowd.model import Rule
 
 _ABSENT = object()
 
 
 def difference(before: Config, rules_before: Mapping[str, Rule], after: Config, rules_after: Mapping[str, Rule]) -> dict[str, Any]:
-    """``rules`` (ids that are ``added``, ``removed``, ``changed``), ``details`` of each, ``settings`` and ``needsRestart``.
+    """``rules`` (ids that are ``added``, ``removed``, ``changed``), ``details`` of each, and ``settings``.
 
     A detail: ``{id, change, effect, source, was, fields: [{path, before, after}]}``; see ``alerts.versions.effect``.
     """
@@ -31,12 +31,7 @@ def difference(before: Config, rules_before: Mapping[str, Rule], after: Config, 
         detail = {"id": rule_id, "change": change, "effect": effect(old, new), "fields": fields if change == "changed" else []}
         places = {"source": new.source if new is not None else None, "was": old.source if old is not None else None}
         details.append(msgspec.to_builtins(detail | places))
-    return {
-        "rules": kinds,
-        "details": details,
-        "settings": settings(before, after),
-        "needsRestart": diff_restart(before, after),
-    }
+    return {"rules": kinds, "details": details, "settings": settings(before, after)}
 
 
 def settings(before: Config, after: Config) -> list[dict[str, Any]]:

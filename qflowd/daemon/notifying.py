@@ -122,11 +122,11 @@ class Notifying:
     async def _abandon(self) -> None:
         counts = await asyncio.wrap_future(self.storage.outbox_counts())
         for name in [channel for channel, status in counts if status == "waiting" and channel not in self.outbox.names]:
-            journal, now = Journal(self.storage), self.clock()
+            journal, now = self.outbox.journal, self.clock()
             why = "the channel was removed"
             while found := await journal.waiting(name, 500):
                 await journal.save([msgspec.structs.replace(one, status="not_configured", changed=now, detail=why) for one in found])
-            log.warning("the channel %s is no longer configured: what waited for it is kept, and can be replayed", name)
+            log.warning("the channel %s is no longer configured: what waited for it is kept", name)
 
     async def _gone(self, name: str, reason: str) -> None:
         self._disabled[name] = Disabled(self._channels[name].text, reason)

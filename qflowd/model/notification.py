@@ -11,16 +11,13 @@ from qflowd.model import Alert
 NotificationKind = Literal["firing", "resolved", "acknowledged", "reminder", "escalation", "drill", "test"]
 DeliveryStatus = Literal["waiting", "sent", "dead", "not_configured"]
 
-MOST_ALERTS = 100
-"""Alerts that one notification carries; ``truncated`` counts the others of its group."""
-
 
 class Notification(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """One message for one channel, as it was decided.
 
     ``key`` names it for good: a receiver that has seen it may drop it. Notifications of one ``group`` reach a channel in the
     order in which they were made. ``group_labels``: what the alerts of the group have in common by its ``group_by``.
-    ``links``: name → URL for the reader, such as ``acknowledge``.
+    ``truncated``: alerts of the group that it does not carry. ``links``: name → URL for the reader, such as ``acknowledge``.
     """
 
     key: str
@@ -36,8 +33,7 @@ class Notification(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 class Delivery(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """How far a notification got. ``due``: when it is tried next while it waits; ``changed``: when the status last changed, its
-    making at first; ``detail``: what the last attempt was answered, or why there was none. ``dead`` is refused for good; that
-    and ``not_configured`` can be replayed."""
+    making at first; ``detail``: what the last attempt was answered, or why there was none. ``dead`` is refused for good."""
 
     notification: Notification
     status: DeliveryStatus = "waiting"

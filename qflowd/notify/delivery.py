@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from qflowd.model.notification import Delivery, Notification
 from qflowd.notify.channel import Channel, Options
-from qflowd.notify.outcome import Outcome
-from qflowd.notify.worker import Journal, Worker, attempt
+from qflowd.notify.worker import Journal, Worker
 
 AT_ONCE = frozenset({"dashboard"})
 """Channels that need no attempt: what they show is shown when it is decided."""
-
-log = logging.getLogger("qflowd.notify")
 
 
 @dataclass(frozen=True)
@@ -53,9 +46,8 @@ class Outbox:
         gone: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self.journal, self.clock, self._random = journal, clock, random
-        self._heard, self._gone = settled, gone
+        self._settled, self._gone = settled, gone
         self.released = False
-        self.outcomes: Counter[tuple[str, str]] = Counter()
         self._channels: dict[str, Configured] = {}
         self._workers: dict[str, Worker] = {}
 
@@ -94,28 +86,10 @@ class Outbox:
             if one.status == "waiting":
                 by_channel.setdefault(one.notification.channel, []).append(one)
             else:
-                self._heard(one)
+                self._settled(one)
         for name, found in by_channel.items():
             if (worker := self._workers.get(name)) is not None:
                 worker.offer(found, committed=committed)
-
-    async def try_once(self, notification: Notification) -> Outcome:
-        """One attempt outside of the queue, for a test of the channel. Raises KeyError where it is not configured."""
-        one = self._channels[notification.channel]
-        delivery = begun(notification, self.names)
-        outcome = await attempt(one.channel, delivery, one.options, self.clock())
-        worker = self._workers.get(notification.channel)
-        if outcome.verdict == "sent" and worker is not None:
-            worker.disabled = None
-        return outcome
-
-    async def replay(self, delivery: Delivery) -> Delivery:
-        """Let one that ended begin again under its old key; committed before it is tried. Raises what the journal raises."""
-        now = self.clock()
-        again = msgspec.structs.replace(begun(delivery.notification, self.names), changed=now, due=now)
-        await self.journal.save([again])
-        self.offer([again])
-        return again
 
     async def flush(self) -> None:
         """Commit outcomes that the journal refused before."""
@@ -125,11 +99,3 @@ class Outbox:
     async def stop(self, grace: float) -> None:
         """Deliver nothing any more; see ``Worker.stop``."""
         await asyncio.gather(*(worker.stop(grace) for worker in self._workers.values()))
-
-    def waiting(self) -> dict[str, int]:
-        """Notifications in memory, by channel."""
-        return {name: len(worker.queue) for name, worker in self._workers.items()}
-
-    def _settled(self, delivery: Delivery, outcome: Outcome) -> None:
-        self.outcomes[delivery.notification.channel, outcome.verdict] += 1
-        self._heard(delivery)

@@ -2,11 +2,11 @@
 
 | answer | verdict |
 |---|---|
-| HTTP 2xx, SMTP 2xx, exit status 0 | sent |
+| HTTP 2xx | sent |
 | no connection, no name, TLS that fails, a time-out, an answer that breaks off | later |
-| HTTP 408, 425, 429, 500, 502, 503, 504, 5xx but those below; SMTP 4xx; exit status 75 (EX_TEMPFAIL) | later, not before ``Retry-After`` |
+| HTTP 408, 425, 429, 500, 502, 503, 504, 5xx but those below | later, not before ``Retry-After`` |
 | HTTP 410 | gone: the channel is disabled |
-| any other HTTP status, redirects, 501, 505; SMTP 5xx; any other exit status or signal | refused |
+| any other HTTP status, redirects, 501, 505 | refused |
 | an address that may not be talked to | refused |
 """
 
@@ -22,7 +22,6 @@ Verdict = Literal["sent", "later", "refused", "gone"]
 
 LATER = frozenset({408, 425, 429})
 NEVER = frozenset({501, 505})
-TEMPFAIL = 75
 LONGEST = 86_400_000
 """Ms of ``Retry-After`` that are believed."""
 
@@ -48,19 +47,6 @@ def of_http(status: int, headers: Mapping[str, str], body: bytes, now: int) -> O
     if status in LATER or (status >= 500 and status not in NEVER):
         return Outcome("later", detail, retry_after(headers.get("Retry-After"), now))
     return Outcome("refused", detail)
-
-
-def of_smtp(code: int, message: str) -> Outcome:
-    """The outcome of an SMTP reply (RFC 5321, 4.2.1)."""
-    detail = f"SMTP {code}: {' '.join(message.split())[:300]}"
-    return Outcome("sent" if code < 400 else "later" if code < 500 else "refused", detail)
-
-
-def of_exit(status: int, output: str) -> Outcome:
-    """The outcome of a program; ``status`` is negative for a signal."""
-    said = " ".join(output.split())[-300:]
-    ended = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
-    return Outcome("sent" if status == 0 else "later" if status == TEMPFAIL else "refused", f"{ended}{f': {said}' if said else ''}")
 
 
 def retry_after(text: str | None, now: int) -> int | None:

@@ -7,7 +7,7 @@ for each other.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from heapq import heappop, heappush
 
 import msgspec
@@ -44,9 +44,6 @@ class Queue:
 
     def __contains__(self, key: str) -> bool:
         return key in self._keys
-
-    def __iter__(self) -> Iterator[Delivery]:
-        return (delivery for lane in self._lanes.values() for _, delivery in lane)
 
     def add(self, delivery: Delivery) -> None:
         """Take in a notification that waits; one that is known is left as it is."""

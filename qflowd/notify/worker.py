@@ -37,7 +37,8 @@ class Journal(Protocol):
 
 
 class Worker:
-    """``settled`` hears of each outcome, ``gone`` that the channel wants nothing any more, with its name and words."""
+    """``settled`` hears of each notification as an attempt left it, ``gone`` that the channel wants nothing any more, with its
+    name and words."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class Worker:
         journal: Journal,
         clock: Callable[[], int],
         random: Callable[[], float],
-        settled: Callable[[Delivery, Outcome], None],
+        settled: Callable[[Delivery], None],
         gone: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self.name, self.channel, self.options = name, channel, options
@@ -164,7 +165,7 @@ class Worker:
         self.queue.settle(after)
         if after.status != "waiting":
             self._over.add(key)
-        self._settled(after, outcome)
+        self._settled(after)
         if outcome.verdict == "gone":
             self.disabled = outcome.detail
             await self._gone(self.name, outcome.detail)

@@ -40,16 +40,11 @@ def history(db: sqlite3.Connection, kind: str, key: str | None, before: int | No
     return db.execute(f"SELECT n, time, body FROM history WHERE {where} ORDER BY n DESC LIMIT ?", (*values, limit)).fetchall()
 
 
-def outbox(db: sqlite3.Connection, channel: str | None, status: str | None, before: int | None, after: int | None, limit: int,
+def outbox(db: sqlite3.Connection, channel: str | None, status: str | None, before: int | None, limit: int,
            newest_first: bool) -> list[tuple[int, bytes]]:
-    where, values = _where([("channel=?", channel), ("status=?", status), ("n<?", before), ("n>?", after)])
+    where, values = _where([("channel=?", channel), ("status=?", status), ("n<?", before)])
     sql = f"SELECT n, body FROM outbox WHERE {where} ORDER BY n {'DESC' if newest_first else 'ASC'} LIMIT ?"
     return db.execute(sql, (*values, limit)).fetchall()
-
-
-def notification(db: sqlite3.Connection, key: str) -> bytes | None:
-    row = db.execute("SELECT body FROM outbox WHERE key=?", (key,)).fetchone()
-    return row[0] if row else None
 
 
 def outbox_counts(db: sqlite3.Connection) -> dict[tuple[str, str], int]:

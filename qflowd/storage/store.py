@@ -209,14 +209,10 @@ class Storage:
         """Newest first; ``before`` is a rowid."""
         return self._get(read.history, kind, key, before, limit)
 
-    def outbox(self, *, channel: str | None = None, status: str | None = None, before: int | None = None, after: int | None = None,
+    def outbox(self, *, channel: str | None = None, status: str | None = None, before: int | None = None,
                limit: int, newest_first: bool = False) -> Future[list[tuple[int, bytes]]]:
         """Notifications by rowid, with their bodies."""
-        return self._get(read.outbox, channel, status, before, after, limit, newest_first)
-
-    def notification(self, key: str) -> Future[bytes | None]:
-        """The body of one notification."""
-        return self._get(read.notification, key)
+        return self._get(read.outbox, channel, status, before, limit, newest_first)
 
     def outbox_counts(self) -> Future[dict[tuple[str, str], int]]:
         """How many notifications there are by channel and status."""
