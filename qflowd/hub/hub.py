@@ -21,8 +21,8 @@ BATCH_SECONDS = 0.05
 FLUSH_ITEMS = 500
 DASHBOARD_FRESH_MS = 250
 CLOSE_REASON_BYTES = 123
-EARLY_MS = 500
-"""Half a tick: what is due before the next one half-way is done with this one, or an interval of a second would last two."""
+HALF_TICK_MS = 500
+"""What is due before the next one half-way is done with this one, or an interval of a second would last two."""
 
 HEARTBEAT_TIMEOUT = (1001, "Heartbeat timeout")
 
@@ -123,8 +123,10 @@ class Hub:
         """Walk over the subscribers of ``stream``, a slice at a time."""
 
         def counted() -> Iterator[None]:
-            yield from walk
-            stream.sweeps -= 1
+            try:
+                yield from walk
+            finally:
+                stream.sweeps -= 1
 
         stream.sweeps += 1
         self._slices.add(counted())
@@ -308,7 +310,7 @@ class Hub:
             elif client.behind() >= 2 * interval:
                 # It says that it lives, and reads nothing.
                 client.slow()
-            elif now - client.pinged >= interval - EARLY_MS:
+            elif now - client.pinged >= interval - HALF_TICK_MS:
                 client.ping(now)
         self._figures.round(now)
 

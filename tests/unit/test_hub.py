@@ -707,6 +707,22 @@ def test_a_sweep_in_slices_gives_everyone_each_message_once_and_in_order():
     run(body)
 
 
+def test_a_sweep_that_fails_does_not_hold_positions_back_for_ever(monkeypatch):
+    async def body() -> None:
+        place = House()
+        client = Client("c", OpenWire(), 100_000, place.hub.filters(), place.now, place.hub.count_slow)
+        place.hub.add(client)
+        place.hub.subscribe(client, Subscribe(["flow_executions"], None, {}, {}))
+        with monkeypatch.context() as broken:
+            broken.setattr(place.hub, "_frame", lambda *given: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                place.changes(1)
+        place.changes(2)
+        assert place.hub.streams["flow_executions"].sweeps == 0
+
+    run(body)
+
+
 def split(wire: bytes) -> list[bytes]:
     """The frames (of less than 64 KiB, not masked) in ``wire``."""
     found = []
