@@ -216,6 +216,7 @@ class Daemon:
             delete_rule=self.alerting.delete_rule,
             save=self.save,
             save_alerts=self.alerting.save,
+            standing=self.alerting.standing,
             decisions=partial(explain.decisions, self.alerting),
             stats=self.views.stats,
             dashboard=self.views.dashboard,

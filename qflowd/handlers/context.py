@@ -10,6 +10,7 @@ from qflowd.alerts.engine import Engine
 from qflowd.config import Config
 from qflowd.hub import Hub
 from qflowd.model import Decision, Event, Rule
+from qflowd.model.explanation import Standing
 from qflowd.model.notification import Delivery
 from qflowd.series.store import SeriesStore
 from qflowd.state import State
@@ -50,6 +51,7 @@ class Context:
     delete_rule: Callable[[Rule, str], Awaitable[None]]
     save: Callable[[], Awaitable[None]]
     save_alerts: Callable[[], Awaitable[None]]
+    standing: Callable[[str], Standing | None]
     decisions: Callable[[str, tuple[int, str], int], Awaitable[tuple[list[Decision], tuple[int, str] | None]]]
     stats: Callable[[], dict[str, Any]]
     dashboard: Callable[[], dict[str, Any]]

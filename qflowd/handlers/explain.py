@@ -17,7 +17,7 @@ class Explain(Handler):
         limit = self.number("limit", 100, 1, 1000)
         cursor = self.get_query_argument("cursor", None)
         items, place = await self.context.decisions(rule_id, decode_cursor(cursor) if cursor else (0, ""), limit)
-        standing = self.context.engine.standing(rule_id, self.context.series, self.context.clock())
+        standing = self.context.standing(rule_id)
         if standing is None and not items and not cursor:
             raise ProblemError(404, f"no rule {rule_id!r}, and nothing is known of one")
         self.answer(Explanation(standing=standing, items=items, next_cursor=encode_cursor(*place) if place else None))

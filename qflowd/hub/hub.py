@@ -22,7 +22,7 @@ FLUSH_ITEMS = 500
 DASHBOARD_FRESH_MS = 250
 CLOSE_REASON_BYTES = 123
 HALF_TICK_MS = 500
-"""What is due before the next one half-way is done with this one, or an interval of a second would last two."""
+"""What is due within half a tick is done with this one, or an interval of a second would last two."""
 
 HEARTBEAT_TIMEOUT = (1001, "Heartbeat timeout")
 
