@@ -39,10 +39,10 @@ export function Why({ rule }: { rule: string }) {
       {standing?.inputs.length ? <p class="note mono">{reads(standing.inputs)}</p> : null}
       {standing?.alerts.flatMap(({ alert, waits }) => waits.map((one) => <p class="note" key={`${alert.id}${one.stage}`}>{alert.status} {labelText('', alert.labels ?? {})}: {reason(one)}</p>))}
       {found.data && !found.data.items.length ? <p class="note">Nothing was decided yet: the condition has not held.</p> : null}
-      {found.data?.items.length ? <table><thead><tr><th class="w-n">When</th><th class="w-flow">Outcome</th><th>Why</th></tr></thead><tbody>
+      {found.data?.items.length ? <table><thead><tr><th class="w-n">When</th><th class="w-why">Outcome</th><th>Why</th></tr></thead><tbody>
         {found.data.items.map((one) => (
-          <tr key={one.id}><td class="dim" title={exact(one.time)}>{clock(one.time)}</td><td title={labelText('', one.labels)}>{outcome(one)} <span class="dim">{labelText('', one.labels)}</span></td>
-            <td title={reads(one.inputs)}>{[one.text, ...one.reasons.map(reason)].join('; ')} <span class="dim mono">{reads(one.inputs)}</span></td></tr>
+          <tr key={one.id}><td class="dim" title={exact(one.time)}>{clock(one.time)}</td><td class="wrap" title={labelText('', one.labels)}>{outcome(one)} <span class="dim">{labelText('', one.labels)}</span></td>
+            <td class="wrap" title={reads(one.inputs)}>{[one.text, ...one.reasons.map(reason)].join('; ')} <span class="dim mono">{reads(one.inputs)}</span></td></tr>
         ))}
       </tbody></table> : null}
     </Panel>
